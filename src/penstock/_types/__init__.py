@@ -1,0 +1,1 @@
+"""Private homes of what `penstock.types` shows."""

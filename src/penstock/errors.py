@@ -1,0 +1,150 @@
+"""Every error penstock raises on purpose: one tree under `PenstockError`.
+
+Floor 0: imports nothing of the project.  Each class also derives from the built-in exception a caller would
+expect (`ValueError` for a bad argument, `TimeoutError` for a timeout), so that code which knows nothing about
+penstock still handles it well.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+__all__ = [
+    "EmptyInputError",
+    "GraphBuildError",
+    "GraphRecursionError",
+    "InvalidUpdateError",
+    "MessageError",
+    "NodeCancelledError",
+    "NodeError",
+    "NodeTimeoutError",
+    "OutsideRunError",
+    "PenstockError",
+    "RunCancelledError",
+    "StreamBusyError",
+    "StreamClosedError",
+    "StreamOverflowError",
+    "UnknownTargetError",
+]
+
+
+class PenstockError(Exception):
+    """Base of every error raised by penstock itself.
+
+    A node's own exception is never wrapped in it: that one reaches the caller as itself.
+    """
+
+
+class GraphBuildError(PenstockError, ValueError):
+    """The description of a graph is wrong; raised by the builder, before anything runs.
+
+    Attributes:
+        problems: every mistake found, one sentence each, in the order of the description.
+    """
+
+    def __init__(self, problems: Sequence[str] | str) -> None:
+        self.problems: tuple[str, ...] = (problems,) if isinstance(problems, str) else tuple(problems)
+        if len(self.problems) == 1:
+            text = self.problems[0]
+        else:
+            text = f"{len(self.problems)} mistakes in the graph:" + "".join(f"\n  - {p}" for p in self.problems)
+        super().__init__(text)
+
+    def __reduce__(self) -> tuple[type[GraphBuildError], tuple[tuple[str, ...]]]:
+        return type(self), (self.problems,)
+
+
+class InvalidUpdateError(PenstockError, ValueError):
+    """A node returned, or several nodes together wrote, something the state cannot take."""
+
+
+class EmptyInputError(PenstockError, ValueError):
+    """A run was started without any input."""
+
+
+class UnknownTargetError(PenstockError, ValueError):
+    """A router, a `Command` or a `Send` named a node that the graph does not have."""
+
+
+class GraphRecursionError(PenstockError, RecursionError):
+    """A run used up its `recursion_limit` of supersteps."""
+
+
+class NodeTimeoutError(PenstockError, TimeoutError):
+    """A node ran longer than its `timeout`.
+
+    Attributes:
+        node: name of the node.
+        seconds: the timeout it exceeded.
+    """
+
+    def __init__(self, node: str, seconds: float) -> None:
+        self.node = node
+        self.seconds = seconds
+        super().__init__(f"node {node!r} did not finish within its timeout of {seconds:g} s")
+
+    def __reduce__(self) -> tuple[type[NodeTimeoutError], tuple[str, float]]:
+        return type(self), (self.node, self.seconds)
+
+
+class NodeCancelledError(PenstockError, RuntimeError):
+    """A node was cancelled although nobody cancelled the run (a stray native cancellation)."""
+
+
+class RunCancelledError(PenstockError, RuntimeError):
+    """The result of a run was asked for, but the run was cancelled before it had one."""
+
+
+class StreamClosedError(PenstockError, RuntimeError):
+    """A chunk was written after its node, or its run, had ended."""
+
+
+class StreamOverflowError(PenstockError, RuntimeError):
+    """A chunk found its buffer full in a run with `overflow="raise"`."""
+
+
+class StreamBusyError(PenstockError, RuntimeError):
+    """Two tasks iterate one run's stream at the same time, or it was started twice."""
+
+
+class OutsideRunError(PenstockError, RuntimeError):
+    """Something that exists only inside a running node was asked for outside of one."""
+
+
+class MessageError(PenstockError, ValueError):
+    """A value cannot be read as a chat message."""
+
+
+@dataclass(frozen=True)
+class NodeError:
+    """What an `error_handler` receives: which node failed, and its exception.
+
+    Not an exception itself.
+
+    Attributes:
+        node: name of the node that failed.
+        error: the exception it raised.
+    """
+
+    node: str
+    error: BaseException
+
+
+def nearest(name: object, candidates: Iterable[object]) -> str:
+    """The end of an error message: the candidate closest to `name`, and all of them.
+
+    Example:
+        ```python
+        from penstock.errors import nearest
+
+        assert nearest("updatse", ["values", "updates"]) == "did you mean 'updates'? Known: 'updates', 'values'"
+        ```
+    """
+    known = sorted({str(c) for c in candidates})
+    listed = ", ".join(repr(k) for k in known[:20]) + (", ..." if len(known) > 20 else "")
+    if not known:
+        return "there is none"
+    close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}? Known: {listed}" if close else f"known: {listed}"

@@ -1,0 +1,88 @@
+"""Calling a node's or router's function, whatever kind it is, in the context of its attempt."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from types import CoroutineType
+from typing import Any
+
+import anyio
+from anyio import to_thread
+
+from ..streams import drive
+from ..streams._backend import forget_library
+from ._program import Body, BodyKind
+from ._task import Attempt
+
+_END: Any = object()
+
+
+async def call_body(attempt: Attempt, kind: BodyKind, body: Body, value: Any) -> Any:
+    """Call `body(value, attempt)` as its kind demands, and wait for what it returns.
+
+    A generator returns the list of what it yielded, each item having been shown as it came.
+    """
+    if kind is BodyKind.ASYNC:
+        return await _drive_awaitable(attempt, attempt.context.run(body, value, attempt))
+    if kind is BodyKind.INLINE:
+        return attempt.context.run(body, value, attempt)
+    if kind is BodyKind.SYNC:
+        result = await _in_thread(attempt, body, value, attempt)
+        return await _drive_awaitable(attempt, result) if inspect.isawaitable(result) else result
+    if kind is BodyKind.ASYNC_GENERATOR:
+        return await _drive_awaitable(attempt, _collect(attempt, attempt.context.run(body, value, attempt)))
+    assert kind is BodyKind.GENERATOR, kind
+    return await _collect_in_thread(attempt, await _in_thread(attempt, body, value, attempt))
+
+
+async def _drive_awaitable(attempt: Attempt, awaitable: Awaitable[Any]) -> Any:
+    if type(awaitable) is not CoroutineType:
+        awaitable = _wait_for(awaitable)
+    return await drive(awaitable, attempt.throttle, attempt.context)
+
+
+async def _wait_for(awaitable: Awaitable[Any]) -> Any:
+    return await awaitable
+
+
+async def _in_thread(attempt: Attempt, function: Any, *args: Any) -> Any:
+    """Call a function in a worker thread, in the attempt's context; waits for the thread whatever happens."""
+    context = attempt.context
+    forget_library(context)
+
+    def call() -> Any:
+        try:
+            return context.run(function, *args)
+        except StopIteration as error:  # cannot pass through a future
+            raise RuntimeError("a node raised StopIteration, which has a meaning of its own") from error
+
+    return await to_thread.run_sync(call, limiter=attempt.task.run.threads)
+
+
+async def _collect(attempt: Attempt, generator: AsyncIterator[Any]) -> list[Any]:
+    items = []
+    try:
+        async for item in generator:
+            items.append(item)
+            await attempt.task.run.show_update(attempt, item)
+    finally:
+        close = getattr(generator, "aclose", None)
+        if close is not None:
+            with anyio.CancelScope(shield=True):
+                await close()
+    return items
+
+
+async def _collect_in_thread(attempt: Attempt, generator: Iterator[Any]) -> list[Any]:
+    items: list[Any] = []
+    try:
+        while (item := await _in_thread(attempt, next, generator, _END)) is not _END:
+            items.append(item)
+            await attempt.task.run.show_update(attempt, item)
+    finally:
+        close = getattr(generator, "close", None)
+        if close is not None:
+            with anyio.CancelScope(shield=True):
+                await _in_thread(attempt, close)
+    return items

@@ -1,0 +1,35 @@
+"""A run in its caller's own task: what `ainvoke` does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ._failure import strip_own_frames
+from ._host import Call
+from ._loop import GraphRun
+
+
+async def run_here(call: Call) -> Any:
+    """Run a graph to its end in the calling task; returns its output.
+
+    Inside a node it is a nested run: shown by the streams that show subgraphs, ended with the node, and the node
+    gives its concurrency slot back meanwhile.
+    """
+    graph_run = call.open(hosted=False)
+    try:
+        if call.parent is None or graph_run.remote:
+            return await graph_run.execute()
+        return await _run_nested(call.parent, graph_run)
+    except Exception as error:
+        strip_own_frames(error)
+        raise
+
+
+async def _run_nested(parent: Any, graph_run: GraphRun) -> Any:
+    parent.children.add(graph_run)
+    parent.lend_slot()
+    try:
+        return await graph_run.execute()
+    finally:
+        parent.children.discard(graph_run)
+        await parent.regain_slot()

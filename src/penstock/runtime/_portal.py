@@ -1,0 +1,108 @@
+"""The event loops that sync calls run on: one cached thread per backend.
+
+The loop stays, so worker threads and the connections of HTTP clients stay warm from call to call.  It runs in an
+empty context; each run brings its caller's.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import os
+import threading
+from collections.abc import Callable
+from threading import get_ident
+
+import anyio
+
+from ..streams._backend import loop_poster
+
+
+class Portal:
+    """A thread with an event loop.
+
+    Args:
+        backend: name of the event loop library.
+    """
+
+    def __init__(self, backend: str) -> None:
+        self.backend = backend
+        self.post: Callable[[Callable[[], object]], None]
+        self.ident = 0
+        self._stop: anyio.Event
+        self._ready = threading.Event()
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._main, name=f"penstock-{backend}", daemon=True)
+        self._thread.start()
+        self._ready.wait()
+        if self._failure is not None:
+            raise self._failure
+
+    def _main(self) -> None:
+        try:
+            contextvars.Context().run(lambda: anyio.run(self._serve, backend=self.backend))
+        except BaseException as error:
+            self._failure = error
+            self._ready.set()
+
+    async def _serve(self) -> None:
+        self.ident = get_ident()
+        self.post = loop_poster()
+        self._stop = anyio.Event()
+        self._ready.set()
+        await self._stop.wait()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the loop is running."""
+        return self._thread.is_alive()
+
+    def close(self) -> None:
+        """End the loop, and with it every run that is left on it."""
+        try:
+            self.post(self._stop.set)
+        except RuntimeError:
+            return
+        if get_ident() != self.ident:
+            self._thread.join(_JOIN_TIMEOUT)
+
+
+# Seconds the interpreter's exit waits for runs that are still going on.
+_JOIN_TIMEOUT = 5.0
+
+_lock = threading.Lock()
+_portals: dict[str, Portal] = {}
+
+
+def open_portal(backend: str) -> tuple[Portal, bool]:
+    """A portal, and whether it is the caller's own to close.
+
+    A sync call made on the cached portal's thread itself, by an async node, would wait for itself; it gets a portal
+    of its own.
+    """
+    portal = _portals.get(backend)
+    if portal is None or not portal.alive:
+        with _lock:
+            portal = _portals.get(backend)
+            if portal is None or not portal.alive:
+                portal = _portals[backend] = Portal(backend)
+    if portal.ident == get_ident():
+        return Portal(backend), True
+    return portal, False
+
+
+def _close_all() -> None:
+    while _portals:
+        _portals.popitem()[1].close()
+
+
+def _after_fork() -> None:
+    """A child process has the dictionary, but not the threads."""
+    global _lock
+    _lock = threading.Lock()
+    _portals.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+# Before the interpreter joins its threads: worker threads of a live run are among them.
+threading._register_atexit(_close_all)  # type: ignore[attr-defined]

@@ -1,0 +1,140 @@
+"""Planning a superstep and committing its results: pure functions over plain data.
+
+A superstep's tasks all see the state of its beginning.  `commit` applies what they wrote, in the order of the
+tasks whatever the order in which they ended, and says what is due next; `plan` makes that into the next
+superstep's tasks.  The order of tasks is: sends in the order in which they were sent, then nodes by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from ..channels import MISSING, LastValue, reduce_writes
+from ..types import Send
+from ._program import Exits, NodeSpec, Program
+
+
+class Planned(NamedTuple):
+    """A task of the next superstep.
+
+    Attributes:
+        spec: the node to run.
+        send: the `Send` that asked for it, or None if an edge did.
+        index: position among the sends of its superstep.
+    """
+
+    spec: NodeSpec
+    send: Send | None = None
+    index: int = 0
+
+
+@dataclass
+class Frontier:
+    """What is due, and what is still waited for.
+
+    Attributes:
+        nodes: nodes to run in the next superstep.
+        sends: sends to run in the next superstep.
+        deferred: nodes to run when nothing else is left.
+        arrived: for each join that has begun, the sources that have ended.
+    """
+
+    nodes: set[str] = field(default_factory=set)
+    sends: list[Send] = field(default_factory=list)
+    deferred: set[str] = field(default_factory=set)
+    arrived: dict[str, set[str]] = field(default_factory=dict)
+
+
+class Outcome(NamedTuple):
+    """What a task that has ended leaves behind.
+
+    Attributes:
+        name: the node whose name the writes carry.
+        writes: `(key, value)` in the order of writing.
+        exits: what follows it.
+        goto: further nodes to run, chosen by the node or its routers.
+        sends: further tasks to run.
+    """
+
+    name: str
+    writes: Sequence[tuple[str, Any]] = ()
+    exits: Exits = Exits()
+    goto: Sequence[str] = ()
+    sends: Sequence[Send] = ()
+
+
+def plan(program: Program, frontier: Frontier) -> list[Planned]:
+    """The tasks of the next superstep, in task order; empties what it takes from the frontier."""
+    tasks = [Planned(program.nodes[s.node], s, i) for i, s in enumerate(frontier.sends)]
+    nodes = frontier.nodes
+    if not nodes and not tasks:
+        nodes, frontier.deferred = frontier.deferred, set()
+    specs = program.nodes
+    tasks += [Planned(specs[name]) for name in (sorted(nodes) if len(nodes) > 1 else nodes)]
+    frontier.nodes = set()
+    frontier.sends = []
+    return tasks
+
+
+def commit(
+    program: Program, values: Mapping[str, Any], frontier: Frontier, outcomes: Iterable[Outcome]
+) -> dict[str, Any]:
+    """Apply a superstep's results: returns the changed keys, and adds what is due to the frontier.
+
+    A changed key can be `MISSING`, which removes it.
+
+    Raises:
+        InvalidUpdateError: the writes do not fit together; nothing has been changed then.
+    """
+    outcomes = list(outcomes)
+    changes = _changes(program, values, outcomes)
+    for outcome in outcomes:
+        advance(program, frontier, outcome)
+    return changes
+
+
+def _changes(program: Program, values: Mapping[str, Any], outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    channels = program.channels
+    if len(outcomes) == 1 and len(writes := outcomes[0].writes) == 1:
+        key, value = writes[0]
+        channel = channels[key]
+        if type(channel) is LastValue:  # the common step, without grouping
+            changes = {key: channel.reduce(MISSING, (value,))}
+            return _forget(program, values, changes) if program.forgetful else changes
+    changes = reduce_writes(channels, values, ((o.name, k, v) for o in outcomes for k, v in o.writes))
+    return _forget(program, values, changes) if program.forgetful else changes
+
+
+def _forget(program: Program, values: Mapping[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    for key, channel in program.forgetful:
+        if key not in changes and key in values:
+            kept = channel.carry(values[key])
+            if kept is not values[key]:
+                changes[key] = kept
+    return changes
+
+
+def advance(program: Program, frontier: Frontier, outcome: Outcome) -> None:
+    """Add what follows one result to the frontier."""
+    exits = outcome.exits
+    for target in exits.targets:
+        _trigger(program, frontier, target)
+    for target in outcome.goto:
+        _trigger(program, frontier, target)
+    for join in exits.joins:
+        arrived = frontier.arrived.setdefault(join.name, set())
+        arrived.add(outcome.name)
+        if arrived == join.sources:
+            del frontier.arrived[join.name]
+            _trigger(program, frontier, join.target)
+    if outcome.sends:
+        frontier.sends.extend(outcome.sends)
+
+
+def _trigger(program: Program, frontier: Frontier, target: str) -> None:
+    if program.nodes[target].defer:
+        frontier.deferred.add(target)
+    else:
+        frontier.nodes.add(target)

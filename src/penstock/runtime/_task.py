@@ -1,0 +1,219 @@
+"""One task of a superstep, and one attempt at it.
+
+A task's identity, namespace, metadata and config are computed when somebody asks for them: most runs never do.
+"""
+
+from __future__ import annotations
+
+import contextvars
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..config import RunConfig, RunnableConfig, TaskScope
+from ..config._scope import _current
+from ..errors import NodeError
+from ..streams import Feed, Port, Throttle, no_writer
+from ..types import Namespace, StreamWriter
+from ._program import BodyKind, NodeSpec
+from ._runtime import ExecutionInfo, Runtime
+from ._step import Planned
+
+if TYPE_CHECKING:
+    from ._loop import GraphRun
+
+
+class Task:
+    """A node to run in one superstep, with its input."""
+
+    __slots__ = ("_id", "index", "input", "run", "send", "spec", "step")
+
+    def __init__(self, run: GraphRun, planned: Planned, step: int, input_: Any) -> None:
+        self.run = run
+        self.spec: NodeSpec = planned.spec
+        self.send = planned.send
+        self.index = planned.index
+        self.step = step
+        self.input = input_
+        self._id: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def id(self) -> str:
+        if self._id is None:
+            self._id = self.run.ids.next()
+        return self._id
+
+    @property
+    def triggers(self) -> tuple[str, ...]:
+        return self.spec.triggers if self.send is None else ("__pregel_push",)
+
+    @property
+    def path(self) -> tuple[Any, ...]:
+        return ("__pregel_pull", self.name) if self.send is None else ("__pregel_push", self.index, False)
+
+    @property
+    def namespace(self) -> Namespace:
+        """Where a graph that runs inside this task lies."""
+        return (*self.run.namespace, f"{self.name}:{self.id}")
+
+    @property
+    def tags(self) -> Collection[str]:
+        return (*self.run.config.tags, *self.spec.tags)
+
+    @property
+    def shown_metadata(self) -> Mapping[str, Any]:
+        """The user's metadata, as `tasks` chunks show it."""
+        config = self.run.config
+        if not (config.metadata or self.spec.metadata or config.tags):
+            return {}
+        shown = {**config.metadata, **self.spec.metadata}
+        return {**shown, "tags": list(self.tags)} if config.tags else shown
+
+    def metadata(self, attempt: int) -> dict[str, Any]:
+        """Everything a message or config says about where it comes from."""
+        config = self.run.config
+        out: dict[str, Any] = dict(config.metadata)
+        if "thread_id" in config.configurable:
+            out.setdefault("thread_id", config.configurable["thread_id"])
+        out["langgraph_step"] = self.step
+        out["langgraph_node"] = self.name
+        out["langgraph_triggers"] = self.triggers
+        out["langgraph_path"] = self.path
+        out["langgraph_checkpoint_ns"] = "|".join(self.namespace)
+        if attempt > 1:
+            out["langgraph_attempt"] = attempt
+        out.update(self.spec.metadata)
+        return out
+
+
+class Attempt(TaskScope):
+    """One attempt at a task: its context, its writer, and the runs that were started inside it."""
+
+    __slots__ = (
+        "_calls",
+        "_lent",
+        "_writer",
+        "aborted",
+        "children",
+        "context",
+        "ended",
+        "error",
+        "holds_slot",
+        "number",
+        "task",
+        "throttle",
+    )
+
+    def __init__(
+        self, task: Task, number: int, holds_slot: bool = False, error: NodeError | None = None
+    ) -> None:
+        self.task = task
+        self.number = number
+        self.holds_slot = holds_slot
+        self.error = error
+        self.throttle = Throttle()
+        self.context: contextvars.Context = task.run.context.copy()
+        self.context.run(_current.set, self)
+        self.children: set[Any] = set()
+        self.ended = False
+        self.aborted = False
+        self._writer: StreamWriter | None = None
+        self._calls = 0
+        self._lent = 0
+
+    # ---------------------------------------------------------------- what the node can ask for
+
+    @property
+    def writer(self) -> StreamWriter:
+        if self._writer is None:
+            self._writer = self._open_writer()
+        return self._writer
+
+    def _open_writer(self) -> StreamWriter:
+        feed = self.custom_feed()
+        if feed is None:
+            return no_writer
+        spec = self.task.spec
+        blocking = spec.kind in (BodyKind.SYNC, BodyKind.GENERATOR)
+        writer = feed.writer(self.task, blocking=blocking, attempt=self.number)
+        if isinstance(writer, Port):
+            if self.ended:
+                writer.close(aborted=self.aborted)
+            elif not feed.remote:
+                writer.clock = self.throttle
+                if not blocking:
+                    self.throttle.ports.append(writer)
+        return writer
+
+    def custom_feed(self) -> Feed | None:
+        """The innermost stream that wants `custom` chunks: it captures them."""
+        for feed in self.task.run.feeds:
+            if feed.custom:
+                return feed
+        return None
+
+    @property
+    def run_config(self) -> RunConfig:
+        return self.task.run.config
+
+    def config(self) -> RunnableConfig:
+        config = self.run_config.as_dict()
+        config["metadata"] = self.task.metadata(self.number)
+        return config
+
+    @property
+    def runtime(self) -> Runtime[Any]:
+        task = self.task
+        info = ExecutionInfo(
+            node=task.name,
+            task_id=task.id,
+            checkpoint_ns="|".join(task.namespace),
+            step=task.step,
+            node_attempt=self.number,
+        )
+        return Runtime(context=task.run.user_context, stream_writer=self.writer, execution_info=info)
+
+    # ---------------------------------------------------------------- what the runtime asks for
+
+    @property
+    def port(self) -> Port | None:
+        """The port of this attempt's writer, if it was ever used."""
+        return self._writer if isinstance(self._writer, Port) else None
+
+    def child_namespace(self) -> Namespace:
+        """Where the next graph that is called inside this attempt lies."""
+        namespace = self.task.namespace
+        calls, self._calls = self._calls, self._calls + 1
+        return namespace if calls == 0 else (*namespace, str(calls))
+
+    def lend_slot(self) -> None:
+        """Give the task's concurrency slot back while it waits for runs of its own."""
+        self._lent += 1
+        if self._lent == 1 and self.holds_slot:
+            self.holds_slot = False
+            self.task.run.release_slot()
+
+    async def regain_slot(self) -> None:
+        """Take the slot again once no run of its own is left."""
+        self._lent -= 1
+        if self._lent == 0 and not self.ended:
+            self.holds_slot = await self.task.run.acquire_slot()
+
+    def close(self) -> None:
+        """The attempt has ended; what it wrote is still delivered."""
+        self.ended = True
+        port = self.port
+        if port is not None:
+            port.close()
+
+    def abort(self) -> None:
+        """The attempt is being cancelled: open its gates, so that cleanup code and threads are not held up."""
+        self.aborted = True
+        port = self.port
+        if port is not None:
+            port.close(aborted=True)
+        for child in list(self.children):
+            child.abort()

@@ -1,0 +1,109 @@
+"""The one module that knows which event loop runs: what anyio does not offer.
+
+anyio can start tasks only inside a task group, and a bare `async for` has none to start a run in; so the host of
+a run is started here.  The rest are things a runtime needs to know about the loop beneath it: how to reach it
+from another thread or a finaliser, and what a cancellation looks like while a coroutine is driven by hand.
+
+trio and sniffio are never imported from here, only found if the program has imported them already: a program on
+asyncio does not pay for trio.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# asyncio keeps only weak references to tasks: a host that nobody awaits would vanish at the next collection.
+_hosts: set[asyncio.Task[Any]] = set()
+
+
+def on_trio() -> bool:
+    """Whether the calling code runs inside a trio task."""
+    trio = sys.modules.get("trio")
+    return trio is not None and bool(trio.lowlevel.in_trio_task())
+
+
+def in_event_loop() -> bool:
+    """Whether an event loop of either kind is running in this thread."""
+    trio = sys.modules.get("trio")
+    if trio is not None and trio.lowlevel.in_trio_run():
+        return True
+    return asyncio._get_running_loop() is not None
+
+
+def spawn_host(
+    main: Callable[[], Coroutine[Any, Any, None]], name: str, context: contextvars.Context
+) -> None:
+    """Start a background task that must never raise, in a given context."""
+    if on_trio():
+        sys.modules["trio"].lowlevel.spawn_system_task(main, name=name, context=context)
+        return
+    loop = asyncio.get_running_loop()
+    # asyncio.Task in the context, rather than create_task(context=): works on 3.10, and is never eager, so no
+    # code of the user's runs before the caller's next await.
+    task = context.run(lambda: asyncio.Task(main(), loop=loop, name=name))
+    _hosts.add(task)
+    # In an empty context, or the set would keep the caller's context alive.
+    task.add_done_callback(_hosts.discard, context=contextvars.Context())
+
+
+def loop_poster() -> Callable[[Callable[[], object]], None]:
+    """A function that runs its argument soon in the current loop, callable from any thread or finaliser.
+
+    The function raises RuntimeError when the loop is gone.
+    """
+    if on_trio():
+        trio = sys.modules["trio"]
+        run_sync_soon = trio.lowlevel.current_trio_token().run_sync_soon
+        gone = trio.RunFinishedError
+
+        def post_trio(fn: Callable[[], object]) -> None:
+            try:
+                run_sync_soon(fn)
+            except gone as error:
+                raise RuntimeError("the event loop has ended") from error
+
+        return post_trio
+    loop = asyncio.get_running_loop()
+    empty = contextvars.Context()
+    return lambda fn: loop.call_soon_threadsafe(fn, context=empty) and None
+
+
+def is_failed_outcome(value: object) -> bool:
+    """Whether the loop is resuming a coroutine with an exception wrapped as a value, as trio does."""
+    outcome = sys.modules.get("outcome")
+    return outcome is not None and isinstance(value, outcome.Error)
+
+
+def native_cancel_requested() -> bool:
+    """Whether somebody called `Task.cancel()` on the current asyncio task (known from Python 3.11 on)."""
+    if on_trio():
+        return False
+    task = asyncio.current_task()
+    cancelling = getattr(task, "cancelling", None)
+    return bool(cancelling()) if cancelling is not None else False
+
+
+def interruptible(fn: F) -> F:
+    """`fn` made open to Ctrl-C on trio, whose system tasks, hence all hosts, are protected from it.
+
+    trio marks the code object, so this must be the outermost decorator.
+    """
+    trio = sys.modules.get("trio")
+    return fn if trio is None else trio.lowlevel.disable_ki_protection(fn)
+
+
+def forget_library(context: contextvars.Context, name: str | None = None) -> None:
+    """Make `context` say that it belongs to no event loop library (or to `name`).
+
+    A context that moves to a worker thread or another loop would otherwise still name the one it came from, and
+    anyio would refuse to start a loop there.
+    """
+    sniffio = sys.modules.get("sniffio")
+    if sniffio is not None:
+        context.run(sniffio.current_async_library_cvar.set, name)

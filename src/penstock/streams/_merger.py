@@ -1,0 +1,510 @@
+"""The fan-in: every producer of a run writes into one anyio memory object stream.
+
+Theory of operation
+-------------------
+A *port* belongs to one producer, the *merger* to one consumer.  An item goes port -> stream -> consumer, with
+`send_nowait` and `receive_nowait`; nothing ever waits inside the stream.  Waiting is done beside it:
+
+* A port may have `high_water_mark` unread items in the stream, and the stream itself is bounded.  What exceeds
+  either waits in the port's *lane*, a deque.  Each item the consumer takes makes room for one from a lane; ports
+  with a lane are served round robin, so a firehose delays a quiet port by its mark at most.
+* A port is *pressed* while it holds `high_water_mark` unread items or has a lane.  `await port` waits until the
+  pressure is off, a node that writes without awaiting is held back by the throttle (see `_throttle`), a worker
+  thread blocks in the call itself.
+* The consumer waits on an event and takes the item afterwards.  (anyio's `receive()` loses an item that is handed
+  over in the tick in which the receiver is cancelled.)
+
+A port with a policy other than "wait" puts *tickets* into the stream and its chunks into a bounded deque; a
+ticket is redeemed for the oldest chunk when the consumer takes it.  So the deque decides what is dropped, and the
+order among producers is still the stream's.
+
+Threads hand items over through one inbox and one posted callback per batch.  Only a thread that runs a sync node
+may be blocked: an async node can be waiting, synchronously, for its own threads, and then blocking them would
+freeze the loop that has to make room.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator
+from threading import get_ident
+from typing import Any, Protocol
+
+import anyio
+from anyio import from_thread
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from ..errors import StreamClosedError, StreamOverflowError
+from ..types import Overflow
+from ._backend import loop_poster
+
+# How many full producers the stream holds before their items wait in lanes.
+STREAM_MARKS = 4
+
+_TICKET: Any = object()
+
+
+# Seconds between two looks of a blocked thread at whether its node was cancelled.
+_CANCEL_POLL = 0.05
+
+
+def check_cancelled() -> None:
+    """Raise the cancellation of the node whose worker thread this is; nothing in any other thread."""
+    try:
+        from_thread.check_cancelled()
+    except RuntimeError:
+        pass  # not a worker thread of anyio
+
+
+class Receipt:
+    """What a writer returns when there is nothing to wait for."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return
+        yield
+
+
+DONE = Receipt()
+
+
+class Merger:
+    """One consumer's bounded stream and the counters around it.
+
+    Args:
+        high_water_mark: unread items one port may hold before it is pressed.
+    """
+
+    __slots__ = (
+        "_demand",
+        "_goal",
+        "_inbox",
+        "_inbox_posted",
+        "_ready",
+        "_ring",
+        "asking",
+        "blocked_time",
+        "buffered",
+        "capacity",
+        "closed",
+        "dropped",
+        "high_water_mark",
+        "in_stream",
+        "lock",
+        "peak",
+        "ports",
+        "post",
+        "receive_stream",
+        "send_stream",
+        "taken",
+        "thread_id",
+    )
+
+    def __init__(self, high_water_mark: int) -> None:
+        self.high_water_mark = high_water_mark
+        self.capacity = high_water_mark * STREAM_MARKS
+        streams: tuple[MemoryObjectSendStream[Any], MemoryObjectReceiveStream[Any]]
+        streams = anyio.create_memory_object_stream(self.capacity)
+        self.send_stream, self.receive_stream = streams
+        self.in_stream = 0
+        self.buffered = 0
+        self.peak = 0
+        self.taken = 0
+        self.dropped = 0
+        self.blocked_time = 0.0
+        self.closed = False
+        self.asking = False
+        self.ports: set[Port] = set()
+        self.lock = threading.Lock()
+        self.thread_id = get_ident()
+        self.post: Callable[[Callable[[], object]], None] = loop_poster()
+        self._ring: deque[Port] = deque()
+        self._ready: Callable[[], object]
+        self._demand: anyio.Event | None = None
+        self._goal: int | None = None
+        self._inbox: deque[tuple[Port, Any]] = deque()
+        self._inbox_posted = False
+
+    # ---------------------------------------------------------------- consumer
+
+    def take(self) -> Any:
+        """The next item; raises `anyio.WouldBlock` if there is none."""
+        port, item = self.receive_stream.receive_nowait()
+        self.in_stream -= 1
+        self.buffered -= 1
+        self.taken += 1
+        unread = port.unread = port.unread - 1
+        if item is _TICKET:
+            item = port.lane.popleft()
+        if self._ring:
+            self._refill()
+        if unread <= port.low and port.waiting:
+            port.release()
+        if self._goal is not None and self.taken >= self._goal and self._demand is not None:
+            self._demand.set()
+        return item
+
+    def _refill(self) -> None:
+        """Move one item from a lane into the stream, the port that waits longest first."""
+        ring = self._ring
+        for _ in range(len(ring)):
+            port = ring.popleft()
+            lane = port.lane
+            if port.unread - len(lane) < port.mark:
+                self.send_stream.send_nowait((port, lane.popleft()))
+                self.in_stream += 1
+                if lane:
+                    ring.append(port)
+                else:
+                    port.flushed()
+                return
+            ring.append(port)
+
+    async def wait(self) -> None:
+        """Wait until there may be an item, or the stream was closed; asks the producers for more."""
+        ready = anyio.Event()
+        self.ask(ready.set)
+        try:
+            await ready.wait()
+        finally:
+            self.asking = False
+
+    def ask(self, ready: Callable[[], object]) -> None:
+        """Ask the producers for more; `ready` is called when the consumer should look again."""
+        self._ready = ready
+        self.asking = True
+        if self._demand is not None:
+            self._demand.set()
+
+    def wake(self) -> None:
+        """Let a waiting consumer look again."""
+        if self.asking:
+            self._ready()
+
+    # ---------------------------------------------------------------- producers
+
+    @property
+    def written(self) -> int:
+        """How many items have been written so far, the unread ones included."""
+        return self.taken + self.buffered
+
+    async def demand(self) -> None:
+        """Wait until the consumer has taken everything and asks for more."""
+        while not self.closed and (self.buffered or not self.asking):
+            await self._demanded()
+
+    async def taken_up_to(self, goal: int) -> None:
+        """Wait until the consumer has taken that many items in all."""
+        self._goal = goal
+        try:
+            while not self.closed and self.taken < goal:
+                await self._demanded()
+        finally:
+            self._goal = None
+
+    async def _demanded(self) -> None:
+        self._demand = anyio.Event()
+        try:
+            await self._demand.wait()
+        finally:
+            self._demand = None
+
+    def queue(self, port: Port) -> None:
+        """Serve a port's lane from now on; called when the lane gets its first item."""
+        self._ring.append(port)
+
+    def from_thread(self, port: Port, item: Any) -> bool:
+        """Hand over an item from another thread; the lock is held. True if `drain_inbox` must be posted."""
+        self._inbox.append((port, item))
+        first, self._inbox_posted = not self._inbox_posted, True
+        return first
+
+    @property
+    def has_inbox(self) -> bool:
+        """Whether threads have handed over items that are not in the stream yet."""
+        return bool(self._inbox)
+
+    def drain_inbox(self) -> None:
+        """Put what the threads handed over into the stream."""
+        with self.lock:
+            self._inbox_posted = False
+        inbox = self._inbox
+        while inbox:
+            port, item = inbox.popleft()
+            port.in_inbox -= 1
+            if not self.closed:
+                port.put(item)
+
+    def close(self) -> None:
+        """Drop what is unread, open every gate, refuse what is still written."""
+        with self.lock:
+            self.closed = True
+        for port in [*self.ports, *self._ring]:
+            port.close(aborted=True)
+        self._ring.clear()
+        self.buffered = self.in_stream = 0
+        self.send_stream.close()
+        self.receive_stream.close()
+        if self._demand is not None:
+            self._demand.set()
+        self.wake()
+
+
+class Clock(Protocol):
+    """Something that stands still while the reader holds a producer back."""
+
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
+
+
+class Port:
+    """One producer's end of a merger; calling it writes an item, awaiting it waits while it is pressed.
+
+    Args:
+        merger: where the items go.
+        policy: what happens to an item that finds the port pressed.
+        blocking: whether worker threads that write are blocked while it is pressed.
+        shape: turns what the writer is given into the item the consumer gets.
+    """
+
+    __slots__ = (
+        "_events",
+        "_thread_locks",
+        "aborted",
+        "blocking",
+        "clock",
+        "closed",
+        "in_inbox",
+        "lane",
+        "low",
+        "mark",
+        "merger",
+        "policy",
+        "shape",
+        "unread",
+    )
+
+    def __init__(
+        self,
+        merger: Merger,
+        policy: Overflow = "wait",
+        *,
+        blocking: bool = False,
+        shape: Callable[[Any], Any] | None = None,
+    ) -> None:
+        self.merger = merger
+        self.policy = policy
+        self.blocking = blocking
+        self.shape = shape
+        self.mark = merger.high_water_mark
+        self.low = self.mark // 2
+        self.unread = 0
+        self.in_inbox = 0
+        self.closed = False
+        self.aborted = False
+        self.clock: Clock | None = None
+        self.lane: deque[Any] = deque()
+        self._events: list[anyio.Event] = []
+        self._thread_locks: list[threading.Lock] = []
+        merger.ports.add(self)
+
+    # ---------------------------------------------------------------- writing
+
+    def __call__(self, chunk: Any) -> Port | Receipt:
+        merger = self.merger
+        if get_ident() != merger.thread_id:
+            return self._write_from_thread(chunk)
+        if self.closed:
+            self._refuse()
+            return DONE
+        if merger.has_inbox:  # a thread of this producer may have written before
+            merger.drain_inbox()
+        self.put(chunk if self.shape is None else self.shape(chunk))
+        return self
+
+    def put(self, item: Any) -> None:
+        """Write an item as it is, in the loop's thread; never waits."""
+        merger = self.merger
+        if self.policy != "wait" and not self._make_room(item):
+            return
+        unread = self.unread = self.unread + 1
+        buffered = merger.buffered = merger.buffered + 1
+        if buffered > merger.peak:
+            merger.peak = buffered
+        if self.policy != "wait":
+            self.lane.append(item)
+            item = _TICKET
+            # Tickets of a port with a policy are bounded by its own mark and never queue in a lane.
+        elif self.lane:
+            self.lane.append(item)
+            return
+        elif unread > self.mark or merger.in_stream >= merger.capacity:
+            self.lane.append(item)
+            merger.queue(self)
+            return
+        merger.send_stream.send_nowait((self, item))
+        merger.in_stream += 1
+        if merger.asking:
+            merger._ready()
+
+    def _make_room(self, item: Any) -> bool:
+        """Apply the policy to an item; False if the item is not to be put."""
+        merger = self.merger
+        policy = self.policy
+        limit = 1 if policy == "latest" else self.mark
+        if self.unread < limit and merger.in_stream < merger.capacity:
+            return True
+        if policy == "raise":
+            raise StreamOverflowError(
+                f"{self.unread} chunks of this node are unread, and the run has overflow='raise' with a "
+                f"high-water mark of {self.mark}; read faster, raise high_water_mark, or use overflow='wait'"
+            )
+        merger.dropped += 1
+        if policy != "drop_newest" and self.lane:
+            self.lane.popleft()
+            self.lane.append(item)
+        return False
+
+    def _refuse(self) -> None:
+        if self.aborted or self.merger.closed:
+            return
+        raise StreamClosedError(
+            "the stream writer was used after its node had ended; write before the node returns, or await the "
+            "tasks that write"
+        )
+
+    # ---------------------------------------------------------------- waiting
+
+    @property
+    def pressed(self) -> bool:
+        """Whether a write should wait now."""
+        return (self.unread >= self.mark or bool(self.lane)) and self.policy == "wait" and not self.closed
+
+    @property
+    def pending(self) -> bool:
+        """Whether items wait outside of the stream, so that a later port could overtake them."""
+        return bool(self.lane) and self.policy == "wait" and not self.merger.closed
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a task or thread waits for this port."""
+        return bool(self._events or self._thread_locks)
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        if self.pressed:
+            yield from self._relieved().__await__()
+
+    async def _relieved(self) -> None:
+        started = anyio.current_time()
+        if self.clock is not None:
+            self.clock.pause()
+        try:
+            while self.pressed:
+                await self._woken()
+        finally:
+            if self.clock is not None:
+                self.clock.resume()
+            self.merger.blocked_time += anyio.current_time() - started
+
+    async def flush(self) -> None:
+        """Wait until nothing of this port waits outside of the stream."""
+        while self.pending:
+            await self._woken()
+
+    async def _woken(self) -> None:
+        event = anyio.Event()
+        self._events.append(event)
+        try:
+            await event.wait()
+        finally:
+            if event in self._events:
+                self._events.remove(event)
+
+    def release(self) -> None:
+        """Wake whoever waits for this port."""
+        events, self._events = self._events, []
+        for event in events:
+            event.set()
+        if self._thread_locks:
+            self._release_threads()
+
+    def _release_threads(self) -> None:
+        with self.merger.lock:
+            locks, self._thread_locks = self._thread_locks, []
+        for lock in locks:
+            lock.release()
+
+    def flushed(self) -> None:
+        """The last item of the lane has gone into the stream."""
+        if self._events:
+            self.release()
+
+    def close(self, *, aborted: bool = False) -> None:
+        """Refuse writes from now on; what was written is still delivered.
+
+        Args:
+            aborted: the producer was cancelled: its cleanup code may write, silently into nowhere, and its threads
+                unwind at their next write.
+        """
+        self.aborted = self.aborted or aborted
+        self.closed = True
+        self.merger.ports.discard(self)
+        self.release()
+
+    # ---------------------------------------------------------------- threads
+
+    def _write_from_thread(self, chunk: Any) -> Receipt:
+        merger = self.merger
+        item = chunk if self.shape is None else self.shape(chunk)
+        while True:
+            with merger.lock:
+                if self.closed or merger.closed:
+                    break
+                if not (self.blocking and self._full()):
+                    self.in_inbox += 1
+                    post = merger.from_thread(self, item)
+                    turn = None
+                else:
+                    turn = threading.Lock()
+                    turn.acquire()
+                    self._thread_locks.append(turn)
+            if turn is None:
+                if post:
+                    self._post(merger.drain_inbox)
+                return DONE
+            # The loop looks for waiting threads after it has changed `unread`, this side looks at `unread` after it
+            # has registered: whichever comes second sees the other.
+            if not self._full() or self.closed:
+                self._release_threads()
+            self._wait_in_thread(turn)
+        self._stopped_in_thread()
+        return DONE
+
+    def _wait_in_thread(self, turn: threading.Lock) -> None:
+        started = time.monotonic()
+        try:
+            # A cancel scope somewhere above the node reaches its thread only if the thread asks.
+            while not turn.acquire(timeout=_CANCEL_POLL):
+                check_cancelled()
+        finally:
+            with self.merger.lock:
+                self.merger.blocked_time += time.monotonic() - started
+
+    def _full(self) -> bool:
+        return self.policy == "wait" and self.unread + self.in_inbox >= self.mark
+
+    def _post(self, fn: Callable[[], object]) -> None:
+        try:
+            self.merger.post(fn)
+        except RuntimeError as error:
+            raise StreamClosedError("the run's event loop has ended; nobody can read this chunk") from error
+
+    def _stopped_in_thread(self) -> None:
+        """A worker thread of a cancelled run unwinds at its next write; any other thread is told."""
+        check_cancelled()
+        if not self.merger.closed:
+            self._refuse()
+        raise StreamClosedError("the run of this stream writer is over; nobody can read this chunk")

@@ -1,0 +1,312 @@
+"""From what happens in a run to the chunks somebody asked for.
+
+The superstep loop tells a *feed* what happened and never sees a mode.  A feed belongs to one graph run (the root
+graph or a subgraph) and one stream; it knows which modes, nodes and namespaces that stream wants, and builds
+those chunks and no others.  A graph run that nobody watches has no feed at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime, timezone
+from threading import get_ident
+from typing import Any, Protocol
+
+from ..types import Namespace, StreamMode, StreamWriter
+from ._merger import DONE, Merger, Port, Receipt
+from ._request import StreamRequest
+
+Writes = Sequence[tuple[str, Any]]
+
+
+class TaskView(Protocol):
+    """What a feed needs to know of a task; all of it may be computed when it is asked for."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def input(self) -> Any: ...
+    @property
+    def triggers(self) -> tuple[str, ...]: ...
+    @property
+    def shown_metadata(self) -> Mapping[str, Any]: ...
+    @property
+    def tags(self) -> Collection[str]: ...
+
+
+class GraphView(Protocol):
+    """What a feed needs to know of the graph it shows."""
+
+    @property
+    def keys(self) -> Collection[str]: ...
+    @property
+    def coerce(self) -> Callable[[dict[str, Any]], Any] | None: ...
+
+
+class Feed:
+    """Shows one graph run to one stream.
+
+    Attributes:
+        values: whether `values` chunks are wanted; likewise the others.
+        remote: whether this graph run lives on another loop than the stream.
+    """
+
+    __slots__ = (
+        "_bare",
+        "_coerce",
+        "_keys",
+        "_merger",
+        "_namespace",
+        "_port",
+                "_request",
+        "_wanted",
+        "custom",
+        "remote",
+        "tasks",
+        "updates",
+        "values",
+    )
+
+    def __init__(
+        self, request: StreamRequest, merger: Merger, namespace: Namespace, graph: GraphView, *, root: bool
+    ) -> None:
+        self._request = request
+        self._merger = merger
+        self._namespace = namespace
+        self._port = Port(merger)
+        # A nested run on another thread's loop cannot wait for this one's; its chunks are handed over and go on.
+        self.remote = get_ident() != merger.thread_id
+        self._coerce = graph.coerce if request.version == "v2" else None
+        keys = request.output_keys if root else None
+        self._bare = keys if isinstance(keys, str) else None
+        self._keys: frozenset[str] | None
+        self._keys = frozenset(keys) if keys is not None and self._bare is None else None
+        self._wanted: dict[str, bool] = {}
+        asked = request.modes | request.printed
+        self.values = "values" in asked
+        self.updates = "updates" in asked
+        self.tasks = "tasks" in asked or "debug" in asked
+        self.custom = "custom" in asked
+
+    # ---------------------------------------------------------------- what happened
+
+    def state(self, values: Mapping[str, Any], written: Collection[str] | None) -> None:
+        """The state after a superstep; `written` are the keys it wrote."""
+        if not self.values or not written:
+            return
+        if self._bare is not None:
+            if self._bare in written:
+                self._emit("values", values[self._bare])
+            return
+        if self._keys is not None:
+            if self._keys.isdisjoint(written):
+                return
+            data: Any = {k: v for k, v in values.items() if k in self._keys}
+        else:
+            data = dict(values)
+        self._emit("values", data if self._coerce is None else self._coerce(data))
+
+    def started(self, step: int, task: TaskView) -> None:
+        """A task is about to start."""
+        if not self.tasks or not self._wants(task):
+            return
+        payload = {"id": task.id, "name": task.name, "input": task.input, "triggers": task.triggers}
+        if task.shown_metadata:
+            payload["metadata"] = dict(task.shown_metadata)
+        self._task_event("task", step, payload)
+
+    def updated(self, task: TaskView, writes: Writes) -> None:
+        """A task has written to the state."""
+        if self.updates and self._wants(task):
+            self._emit("updates", {task.name: self._update(writes)})
+
+    def ended(
+        self, step: int, task: TaskView, writes: Writes, error: BaseException | None, attempt: int
+    ) -> None:
+        """A task has ended, with its writes or an error."""
+        if not self.tasks or not self._wants(task):
+            return
+        payload = {
+            "id": task.id,
+            "name": task.name,
+            "error": error,
+            "result": _result(writes),
+            "interrupts": [],
+        }
+        if attempt > 1:
+            payload["attempt"] = attempt
+        self._task_event("task_result", step, payload)
+
+    def writer(self, task: TaskView, *, blocking: bool, attempt: int) -> Port | StreamWriter:
+        """The writer of one attempt's `custom` chunks."""
+        if not self._wants(task):
+            return no_writer
+        request = self._request
+        if "custom" not in request.modes:
+            return self._printer()
+        shape = self._shape_custom(attempt)
+        policy = request.policy("custom")
+        return Port(self._merger, policy, blocking=blocking and not self.remote, shape=shape)
+
+    async def flush(self) -> None:
+        """Wait until what was told so far is in the stream, so that nothing later can overtake it."""
+        if self._port.pending and not self.remote:
+            await self._port.flush()
+
+    async def relieved(self) -> None:
+        """Wait while this graph run's own chunks are over the mark."""
+        if not self.remote:
+            await self._port
+
+    @property
+    def pending(self) -> bool:
+        """Whether `flush` would wait."""
+        return self._port.pending and not self.remote
+
+    def close(self) -> None:
+        """The graph run has ended."""
+        self._port.close()
+
+    # ---------------------------------------------------------------- chunks
+
+    def _wants(self, task: TaskView) -> bool:
+        only = self._request.only
+        if only is None:
+            return True
+        wanted = self._wanted.get(task.name)
+        if wanted is None:
+            wanted = self._wanted[task.name] = only.node(task.name, task.tags)
+        return wanted
+
+    def _update(self, writes: Writes) -> Any:
+        if self._bare is not None:
+            values = [v for k, v in writes if k == self._bare]
+            return values[0] if len(values) == 1 else values or None
+        keys = self._keys
+        shown = writes if keys is None else [w for w in writes if w[0] in keys]
+        if not shown:
+            return None
+        merged = dict(shown)
+        return merged if len(merged) == len(shown) else [{k: v} for k, v in shown]
+
+    def _task_event(self, kind: str, step: int, payload: dict[str, Any]) -> None:
+        self._emit("tasks", payload)
+        if "debug" in self._request.modes or "debug" in self._request.printed:
+            now = datetime.now(timezone.utc).isoformat()
+            self._emit("debug", {"step": step, "timestamp": now, "type": kind, "payload": payload})
+
+    def _emit(self, mode: StreamMode, data: Any) -> None:
+        request = self._request
+        if mode in request.printed:
+            self._print(mode, data)
+        if mode in request.modes:
+            item = self._shape(mode, data)
+            if self.remote:
+                self._port(item)
+            else:
+                self._port.put(item)
+
+    def _shape(self, mode: StreamMode, data: Any) -> Any:
+        request = self._request
+        if request.version == "v2":
+            part = {"type": mode, "ns": self._namespace, "data": data}
+            if mode == "values":
+                part["interrupts"] = ()
+            return part
+        if request.subgraphs:
+            return (self._namespace, mode, data) if request.tagged else (self._namespace, data)
+        return (mode, data) if request.tagged else data
+
+    def _shape_custom(self, attempt: int) -> Callable[[Any], Any] | None:
+        """The hot path of `_shape`: one closure per writer instead of a decision per chunk."""
+        request, ns = self._request, self._namespace
+        shape: Callable[[Any], Any] | None
+        if request.version == "v2" and attempt > 1:
+            shape = lambda chunk: {"type": "custom", "ns": ns, "data": chunk, "attempt": attempt}  # noqa: E731
+        elif request.version == "v2":
+            shape = lambda chunk: {"type": "custom", "ns": ns, "data": chunk}  # noqa: E731
+        elif request.subgraphs:
+            shape = (lambda c: (ns, "custom", c)) if request.tagged else (lambda c: (ns, c))
+        else:
+            shape = (lambda c: ("custom", c)) if request.tagged else None
+        if "custom" not in request.printed:
+            return shape
+
+        def printed(chunk: Any) -> Any:
+            self._print("custom", chunk)
+            return chunk if shape is None else shape(chunk)
+
+        return printed
+
+    def _printer(self) -> StreamWriter:
+        def write(chunk: Any) -> Receipt:
+            self._print("custom", chunk)
+            return DONE
+
+        return write
+
+    def _print(self, mode: StreamMode, data: Any) -> None:
+        where = "|".join(self._namespace)
+        print(f"[{mode}] {where}: {data!r}" if where else f"[{mode}] {data!r}")
+
+
+def no_writer(chunk: Any, /) -> Receipt:
+    """The writer of a node whose chunks nobody asked for."""
+    return DONE
+
+
+def _result(writes: Writes) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    repeated: dict[str, list[Any]] = {}
+    for key, value in writes:
+        if key in repeated:
+            repeated[key].append(value)
+        elif key in result:
+            repeated[key] = [result[key], value]
+        else:
+            result[key] = value
+    for key, several in repeated.items():
+        result[key] = {"$writes": several}
+    return result
+
+
+class Projector:
+    """Makes the feeds of one stream.
+
+    Args:
+        request: what the stream's caller asked for.
+        merger: where the chunks go.
+        base: namespace of the graph that was streamed; what lies inside of it is a subgraph.
+    """
+
+    __slots__ = ("_base", "merger", "request")
+
+    def __init__(self, request: StreamRequest, merger: Merger, base: Namespace = ()) -> None:
+        self.request = request
+        self.merger = merger
+        self._base = len(base)
+
+    def feed(self, namespace: Namespace, graph: GraphView) -> Feed | None:
+        """The feed of the graph run at `namespace`, or None if it is not to be shown."""
+        root = len(namespace) == self._base
+        if not root and not self.request.subgraphs:
+            return None
+        only = self.request.only
+        if only is not None and not only.graph(path_of(namespace)):
+            return None
+        return Feed(self.request, self.merger, namespace, graph, root=root)
+
+
+def path_of(namespace: Iterable[str]) -> tuple[str, ...]:
+    """The path of node names in a namespace; repeated calls within one task count as the same place.
+
+    Example:
+        ```python
+        from penstock.streams import path_of
+
+        assert path_of(("outer:123", "1", "inner:456")) == ("outer", "inner")
+        ```
+    """
+    return tuple(segment.rpartition(":")[0] for segment in namespace if ":" in segment)
