@@ -242,6 +242,8 @@ class GraphRun:
         initial = ((k, c.initial()) for k, c in program.channels.items())
         self.values = {k: v for k, v in initial if v is not MISSING}
         changes = reduce_writes(program.channels, self.values, ((START, k, v) for k, v in self.writes))
+        merged = {**self.values, **changes}
+        self.values = {k: merged[k] for k in program.channels if k in merged}  # shown in the schema's order
         self._apply(changes)
         goto, sends = [*self.goto], list[Any]()
         if program.entry.branches:

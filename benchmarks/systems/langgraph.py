@@ -1,0 +1,3 @@
+"""LangGraph, through its public API: the same programs as penstock's."""
+
+ROOT = "langgraph"

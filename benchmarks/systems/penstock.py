@@ -1,0 +1,3 @@
+"""penstock, through its public API."""
+
+ROOT = "penstock"

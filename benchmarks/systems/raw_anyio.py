@@ -1,0 +1,175 @@
+"""Raw anyio: one task group per superstep, one bounded memory object stream to the consumer."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+import anyio
+import anyio.to_thread
+
+from ..backends import Backend, Thunk
+from ..measure import Meter
+from ..raw import MARK, Node, Plan, Reader, State, Take
+from ..tempo import Tempo, bursts
+
+# Hot paths try the nowait form first and wait only at the mark: an awaited send costs fifteen times as much.
+
+
+class AnyioEngine:
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+
+    async def steps(self, plan: Plan, take: Take) -> None:
+        await self._supersteps(plan, take, _in_task)
+
+    async def threads(self, plan: Plan, take: Take) -> None:
+        await self._supersteps(plan, take, anyio.to_thread.run_sync)
+
+    async def _supersteps(self, plan: Plan, take: Take, call: Any) -> None:
+        send, receive = anyio.create_memory_object_stream[Any](MARK)
+        async with anyio.create_task_group() as run:
+            run.start_soon(_drive, plan, send, call)
+            await _consume(receive, take)
+
+    async def fanout(self, nodes: list[Callable[[], Awaitable[Any]]], take: Take) -> None:
+        send, receive = anyio.create_memory_object_stream[Any](MARK)
+
+        async def one(node: Callable[[], Awaitable[Any]]) -> None:
+            await _put(send, await node())
+
+        async def superstep() -> None:
+            with send:
+                async with anyio.create_task_group() as group:
+                    for node in nodes:
+                        group.start_soon(one, node)
+
+        async with anyio.create_task_group() as run:
+            run.start_soon(superstep)
+            await _consume(receive, take)
+
+    async def pour(self, sources: list[Iterable[Any]], tempo: Tempo, take: Take) -> None:
+        send, receive = anyio.create_memory_object_stream[Any](MARK)
+        write = _burst if tempo == "burst" else _paced
+        async with anyio.create_task_group() as run:
+            with send:
+                for source in sources:
+                    run.start_soon(write, send.clone(), source, self.backend.turn)
+            await _consume(receive, take)
+
+    async def relay(self, stages: list[Iterable[Any]], take: Take) -> None:
+        send, receive = anyio.create_memory_object_stream[Any](MARK)
+
+        async def supersteps() -> None:
+            with send:
+                for stage in stages:
+                    async with anyio.create_task_group() as group:  # noqa: ASYNC112
+                        group.start_soon(_paced, send.clone(), stage, self.backend.turn)
+
+        async with anyio.create_task_group() as run:
+            run.start_soon(supersteps)
+            await _consume(receive, take)
+
+    async def first(self, plan: Plan, meter: Meter) -> None:
+        meter.start()
+        send, receive = anyio.create_memory_object_stream[Any](MARK)
+        with receive:
+            async with anyio.create_task_group() as run:
+                run.start_soon(_drive, plan, send, _in_task)
+                item = await receive.receive()
+                meter.stop()
+                meter.take(item)
+                run.cancel_scope.cancel()
+
+    async def leave(self, nodes: int, ended: Callable[[], None], meter: Meter) -> None:
+        send, receive = anyio.create_memory_object_stream[Any](MARK)
+
+        async def sleeper(index: int) -> None:
+            try:
+                await _put(send, index)
+                await self.backend.forever()
+            finally:
+                ended()
+
+        with send, receive:
+            async with anyio.create_task_group() as run:
+                for index in range(nodes):
+                    run.start_soon(sleeper, index)
+                for _ in range(nodes):
+                    meter.take(await receive.receive())
+                meter.start()
+                run.cancel_scope.cancel()
+            meter.stop()
+
+    async def read(self, source: Iterable[Any], reader: Reader) -> None:
+        send, receive = anyio.create_memory_object_stream[Any](MARK)
+        async with anyio.create_task_group() as run:
+            run.start_soon(_paced, send, source, self.backend.turn)
+            with receive:
+                await reader(receive)
+
+
+async def _in_task(node: Node, state: State) -> Any:
+    result = []
+
+    async def task() -> None:
+        result.append(await node(state))
+
+    async with anyio.create_task_group() as group:  # noqa: ASYNC112
+        group.start_soon(task)
+    return result[0]
+
+
+async def _drive(plan: Plan, send: Any, call: Any) -> None:
+    state = plan.state()
+    with send:
+        for name, node in plan.supersteps(state):
+            update = await call(node, state)
+            plan.apply(state, update)
+            await _put(send, plan.item(name, update, state))
+
+
+async def _put(send: Any, item: Any) -> None:
+    try:
+        send.send_nowait(item)
+    except anyio.WouldBlock:
+        await send.send(item)
+
+
+async def _burst(send: Any, items: Iterable[Any], turn: Thunk) -> None:
+    with send:
+        for burst in bursts(items):
+            for item in burst:
+                try:
+                    send.send_nowait(item)
+                except anyio.WouldBlock:
+                    await send.send(item)
+            await turn()
+
+
+async def _paced(send: Any, items: Iterable[Any], turn: Thunk) -> None:
+    with send:
+        for item in items:
+            await turn()
+            try:
+                send.send_nowait(item)
+            except anyio.WouldBlock:
+                await send.send(item)
+
+
+async def _consume(receive: Any, take: Take) -> None:
+    with receive:
+        while True:
+            try:
+                item = receive.receive_nowait()
+            except anyio.WouldBlock:
+                try:
+                    item = await receive.receive()
+                except anyio.EndOfStream:
+                    return
+            except anyio.EndOfStream:
+                return
+            take(item)
+
+
+ENGINE = AnyioEngine

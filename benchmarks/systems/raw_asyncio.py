@@ -1,0 +1,168 @@
+"""Raw asyncio: a task per node, one bounded queue to the consumer.
+
+Deliberately without what ``asyncio.TaskGroup`` would add: this is the cheapest asyncio program, hence the
+yardstick. The drivers do pass failures on and end their tasks; nothing more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from typing import Any
+
+from ..backends import Backend, Thunk
+from ..measure import Meter
+from ..raw import MARK, Node, Plan, Reader, State, Take
+from ..tempo import Tempo, bursts
+
+END: Any = object()
+"""Last item of a queue; ``Queue.shutdown`` came with Python 3.13."""
+
+
+class AsyncioEngine:
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+
+    async def steps(self, plan: Plan, take: Take) -> None:
+        queue: asyncio.Queue[Any] = asyncio.Queue(MARK)
+        await _with_driver(queue, _drive(plan, queue, _in_task), take)
+
+    async def threads(self, plan: Plan, take: Take) -> None:
+        loop = asyncio.get_running_loop()
+
+        def in_thread(node: Node, state: State) -> Awaitable[Any]:
+            return loop.run_in_executor(None, node, state)
+
+        queue: asyncio.Queue[Any] = asyncio.Queue(MARK)
+        await _with_driver(queue, _drive(plan, queue, in_thread), take)
+
+    async def fanout(self, nodes: list[Callable[[], Awaitable[Any]]], take: Take) -> None:
+        queue: asyncio.Queue[Any] = asyncio.Queue(MARK)
+
+        async def one(node: Callable[[], Awaitable[Any]]) -> None:
+            await _put(queue, await node())
+
+        async def superstep() -> None:
+            await asyncio.gather(*(one(node) for node in nodes))
+
+        await _with_driver(queue, superstep(), take)
+
+    async def pour(self, sources: list[Iterable[Any]], tempo: Tempo, take: Take) -> None:
+        queue: asyncio.Queue[Any] = asyncio.Queue(MARK)
+        write = _burst if tempo == "burst" else _paced
+
+        async def superstep() -> None:
+            await asyncio.gather(*(write(queue, source, self.backend.turn) for source in sources))
+
+        await _with_driver(queue, superstep(), take)
+
+    async def relay(self, stages: list[Iterable[Any]], take: Take) -> None:
+        queue: asyncio.Queue[Any] = asyncio.Queue(MARK)
+
+        async def supersteps() -> None:
+            for stage in stages:
+                task = asyncio.create_task(_paced(queue, stage, self.backend.turn))
+                await task
+
+        await _with_driver(queue, supersteps(), take)
+
+    async def first(self, plan: Plan, meter: Meter) -> None:
+        meter.start()
+        queue: asyncio.Queue[Any] = asyncio.Queue(MARK)
+        driver = asyncio.create_task(_drive(plan, queue, _in_task))
+        item = await queue.get()
+        meter.stop()
+        meter.take(item)
+        driver.cancel()
+        await asyncio.wait([driver])
+
+    async def leave(self, nodes: int, ended: Callable[[], None], meter: Meter) -> None:
+        queue: asyncio.Queue[Any] = asyncio.Queue(MARK)
+
+        async def sleeper(index: int) -> None:
+            try:
+                await _put(queue, index)
+                await self.backend.forever()
+            finally:
+                ended()
+
+        tasks = [asyncio.create_task(sleeper(index)) for index in range(nodes)]
+        for _ in range(nodes):
+            meter.take(await queue.get())
+        meter.start()
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        meter.stop()
+
+    async def read(self, source: Iterable[Any], reader: Reader) -> None:
+        queue: asyncio.Queue[Any] = asyncio.Queue(MARK)
+        driver = asyncio.create_task(_closing(queue, _paced(queue, source, self.backend.turn)))
+        await reader(_items(queue))
+        await driver
+
+
+async def _items(queue: asyncio.Queue[Any]) -> AsyncIterator[Any]:
+    while (item := await queue.get()) is not END:
+        yield item
+
+
+async def _in_task(node: Node, state: State) -> Any:
+    return await asyncio.create_task(node(state))
+
+
+async def _drive(plan: Plan, queue: asyncio.Queue[Any], call: Any) -> None:
+    state = plan.state()
+    for name, node in plan.supersteps(state):
+        update = await call(node, state)
+        plan.apply(state, update)
+        await _put(queue, plan.item(name, update, state))
+
+
+async def _closing(queue: asyncio.Queue[Any], work: Coroutine[Any, Any, None]) -> None:
+    try:
+        await work
+    finally:
+        await _put(queue, END)
+
+
+async def _with_driver(queue: asyncio.Queue[Any], work: Coroutine[Any, Any, None], take: Take) -> None:
+    driver = asyncio.create_task(_closing(queue, work))
+    while True:
+        try:
+            item = queue.get_nowait()
+        except asyncio.QueueEmpty:
+            item = await queue.get()
+        if item is END:
+            break
+        take(item)
+    await driver
+
+
+async def _put(queue: asyncio.Queue[Any], item: Any) -> None:
+    try:
+        queue.put_nowait(item)
+    except asyncio.QueueFull:
+        await queue.put(item)
+
+
+async def _burst(queue: asyncio.Queue[Any], items: Iterable[Any], turn: Thunk) -> None:
+    for burst in bursts(items):
+        for item in burst:
+            try:
+                queue.put_nowait(item)
+            except asyncio.QueueFull:
+                await queue.put(item)
+        await turn()
+
+
+async def _paced(queue: asyncio.Queue[Any], items: Iterable[Any], turn: Thunk) -> None:
+    for item in items:
+        await turn()
+        try:
+            queue.put_nowait(item)
+        except asyncio.QueueFull:
+            await queue.put(item)
+
+
+ENGINE = AsyncioEngine

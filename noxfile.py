@@ -1,0 +1,151 @@
+"""What the project checks about itself: `nox -l` lists it, `nox -s tests` is the one to start with.
+
+Needs nothing but nox and an interpreter; `uv` is used when it is there.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["lint", "types", "floors", "tests"]
+nox.options.error_on_missing_interpreters = False
+
+ROOT = Path(__file__).parent
+PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
+SUPPORTED = ["3.10", "3.11", "3.12", "3.13"]
+EXTRAS = ".[pydantic,trio,uvloop]"
+
+
+def group(name: str) -> tuple[str, ...]:
+    """The requirements of a dependency group of pyproject.toml."""
+    return nox.project.dependency_groups(PYPROJECT, name)
+
+
+def interpreter(version: str) -> str:
+    """The interpreter for a Python version: pyenv's where there is one, else what nox finds on PATH."""
+    root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    found = sorted(
+        root.glob(f"versions/{version}.*/bin/python"), key=lambda path: _numbers(path.parent.parent.name)
+    )
+    return str(found[-1]) if found else version
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", text)]
+
+
+def oldest_python() -> str | None:
+    """The oldest supported interpreter present, the one nox runs with if there is none."""
+    present = (interpreter(version) for version in SUPPORTED)
+    return next((python for python in present if Path(python).is_absolute()), None)
+
+
+def _pytest(session: nox.Session, *args: str) -> None:
+    session.run("python", "-m", "pytest", *args, *session.posargs, env={"PYTHONDEVMODE": ""})
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Index real files with a graph and watch it stream: on asyncio, on trio, from plain threads."""
+    session.install("-e", ".[trio]")
+    session.run("python", "-m", "examples.index_files", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """All tests on all backends; fails below 95 % branch coverage."""
+    session.install("-e", EXTRAS, *group("test"), *group("coverage"))
+    # a selection of tests cannot reach the coverage of all of them
+    gate = () if session.posargs else ("--cov", "--cov-report=term", "--cov-fail-under=95")
+    _pytest(session, *gate)
+
+
+def _register_tests_for(version: str) -> None:
+    @nox.session(name=f"tests-{version}", python=interpreter(version))
+    def tests_on_one_version(session: nox.Session) -> None:
+        session.install("-e", EXTRAS, *group("test"))
+        _pytest(session)
+
+
+for _version in SUPPORTED:
+    _register_tests_for(_version)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, likely bugs, misuse of async, spelling."""
+    session.install(*group("lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("flake8", "src", *_present("examples", "benchmarks"))
+    session.run("codespell")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """mypy and pyright over the sources and the tests of types; how complete the public types are."""
+    pyright = [] if shutil.which("node") else ["pyright[nodejs]"]
+    session.install("-e", EXTRAS, "pytest", *group("types"), *pyright)
+    checked = ["src", *_present("tests/typing", "tests/support")]
+    session.run("mypy", *checked)
+    session.run("pyright", *checked)
+    session.run("pyright", "--verifytypes", "penstock", "--ignoreexternal")
+
+
+@nox.session
+def floors(session: nox.Session) -> None:
+    """Who may import whom."""
+    session.install("-e", ".", *group("floors"))
+    session.run("lint-imports", "--no-cache")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """The benchmarks, next to their peers; arguments after `--` are passed on (`--json`, workloads)."""
+    session.install("-e", ".[trio,uvloop]", *group("bench"))
+    peers = _peers(session)
+    session.run("python", "-m", "benchmarks", *session.posargs, env={"PENSTOCK_BENCH_PEERS": peers})
+
+
+def _peers(session: nox.Session) -> str:
+    """The interpreter of an environment with those peers that can be installed here.
+
+    `PENSTOCK_BENCH_PEERS` names one that exists already. Each peer is installed on its own: one that is not
+    to be had must not take the others with it; the benchmarks show it as absent.
+    """
+    if given := os.environ.get("PENSTOCK_BENCH_PEERS"):
+        return given
+    home = Path(session.virtualenv.location).with_name("bench-peers")
+    python = home / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    installed = home / "installed.txt"
+    if not installed.exists() or installed.read_text().split() != list(group("peers")):
+        session.run("python", "-m", "venv", "--clear", str(home))
+        pip = (str(python), "-m", "pip", "install", "-q", "--prefer-binary")
+        session.run(*pip, "trio", "uvloop", external=True, success_codes=range(256))
+        for peer in group("peers"):
+            session.run(*pip, peer, external=True, success_codes=range(256))
+        installed.write_text("\n".join(group("peers")))
+    return str(python)
+
+
+@nox.session(python=oldest_python())
+def lowest(session: nox.Session) -> None:
+    """The tests with the oldest dependencies that pyproject.toml allows."""
+    extras = PYPROJECT["project"]["optional-dependencies"]
+    stated = [*PYPROJECT["project"]["dependencies"], *extras["pydantic"], *extras["trio"]]
+    pinned = [requirement.replace(">=", "==") for requirement in stated]
+    session.install("-e", ".", *group("test"), *pinned)
+    _pytest(session)
+
+
+def _present(*paths: str) -> list[str]:
+    return [path for path in paths if (ROOT / path).exists()]

@@ -1,0 +1,1 @@
+"""Golden conformance: what LangGraph was recorded doing, and the graphs that do it again."""

@@ -1,0 +1,134 @@
+"""Turn live chunks into stable JSON, the form in which the recordings are kept.
+
+By duck typing only, so that it reads the chunks of either library:
+
+================  =====================================================================
+tuple             ``{"__tuple__": [...]}`` (a list stays a list)
+set               ``{"__set__": [...]}``, sorted by repr
+exception         ``{"__exc__": "ValueError", "message": ..., "notes": [...]}``
+message           ``{"type": class, "content": ..., "id": ..., fields that are not empty}``
+dataclass, model  ``{"__type__": class, field: ...}``
+anything else     ``{"__repr__": ...}`` without addresses
+ids               ``<task:1>``, ``<msg:1>``, ... in the order in which they first appear in a run
+time stamps       ``<ts>``
+================  =====================================================================
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:\+\d\d:\d\d|Z)?")
+_ELAPSED = re.compile(r"elapsed: [\d.]+s")
+_ADDRESS = re.compile(r"0x[0-9a-f]{6,}")
+_TOKEN = re.compile(r"<(task|msg|checkpoint|run|thread|id):\d+>")
+_NOTE = "During task with name "
+
+_KINDS = {"id": "task", "task_id": "task", "message_id": "msg", "run_id": "run", "thread_id": "thread"}
+_TIMES = ("node_first_attempt_time",)
+_MESSAGE_FIELDS = (
+    "name",
+    "tool_calls",
+    "tool_call_id",
+    "additional_kwargs",
+    "response_metadata",
+    "usage_metadata",
+)
+
+_FIELDS = {"Send": ["node", "arg"], "Overwrite": ["value"]}  # either library has further ones of its own
+
+
+class Normaliser:
+    """Numbers the ids of one run."""
+
+    def __init__(self) -> None:
+        self._tokens: dict[str, str] = {}
+        self._counts: collections.Counter[str] = collections.Counter()
+
+    def token(self, raw: str, kind: str) -> str:
+        if raw not in self._tokens:
+            self._counts[kind] += 1
+            self._tokens[raw] = f"<{kind}:{self._counts[kind]}>"
+        return self._tokens[raw]
+
+    def text(self, text: str, kind: str = "id") -> str:
+        def name(match: re.Match[str]) -> str:
+            before = match.string[: match.start()]
+            in_path_or_note = before.endswith((":", "and id '"))  # "node:<uuid>", "... and id '<uuid>'"
+            return self.token(match.group(), "task" if in_path_or_note else kind)
+
+        text = _TIME.sub("<ts>", _UUID.sub(name, text))
+        return _ADDRESS.sub("0x..", _ELAPSED.sub("elapsed: <t>s", text))
+
+    def __call__(self, value: Any, key: str = "") -> Any:
+        if value is None or isinstance(value, (bool, int)):
+            return value
+        if isinstance(value, float):
+            return "<ts>" if key in _TIMES else value
+        if isinstance(value, str):
+            return self.text(value, _KINDS.get(key, "id"))
+        if isinstance(value, BaseException):
+            return self.error(value)
+        if isinstance(value, Mapping):
+            return {self.text(str(k)): self(v, str(k)) for k, v in value.items()}
+        if isinstance(value, list):
+            return [self(v, key) for v in value]
+        if isinstance(value, tuple) and not hasattr(value, "_fields"):
+            return {"__tuple__": [self(v, key) for v in value]}
+        if isinstance(value, (set, frozenset)):
+            return {"__set__": sorted((self(v) for v in value), key=repr)}
+        if hasattr(value, "content") and hasattr(value, "additional_kwargs"):
+            return self.message(value)
+        return self.record(value)
+
+    def error(self, error: BaseException) -> dict[str, Any]:
+        """Of the notes only the one both libraries write: each adds its own besides."""
+        shown: dict[str, Any] = {"__exc__": type(error).__name__, "message": self.text(str(error))}
+        if notes := [self.text(n) for n in getattr(error, "__notes__", ()) if n.startswith(_NOTE)]:
+            shown["notes"] = notes
+        return shown
+
+    def message(self, message: Any) -> dict[str, Any]:
+        shown = {"type": type(message).__name__, "content": self(message.content)}
+        shown["id"] = None if message.id is None else self.text(message.id, "msg")
+        fields = {f: getattr(message, f, None) for f in _MESSAGE_FIELDS}
+        return shown | {f: self(v, "tool") for f, v in fields.items() if v}
+
+    def record(self, value: Any) -> Any:
+        name = type(value).__name__
+        if name in _FIELDS:
+            fields = _FIELDS[name]
+        elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+            fields = [f.name for f in dataclasses.fields(value)]
+        elif isinstance(value, tuple):
+            fields = list(value._fields)  # type: ignore[attr-defined]
+        elif hasattr(type(value), "model_fields"):
+            fields = list(type(value).model_fields)
+        else:
+            return {"__repr__": self.text(repr(value))}
+        return {"__type__": name, **{f: self(getattr(value, f, None), f) for f in fields}}
+
+
+def renumber(outcome: Any) -> Any:
+    """Count the ids of `outcome` afresh, as when chunks were left out of a recording."""
+    fresh = Normaliser()
+    text = json.dumps(outcome, sort_keys=True)  # the order of numbering must not hang on the order of keys
+    return json.loads(_TOKEN.sub(lambda m: fresh.token(m.group(), m.group(1)), text))
+
+
+def without_messages(chunks: list[Any]) -> list[Any]:
+    """The chunks of every other mode, of a stream with several modes."""
+
+    def mode(chunk: Any) -> Any:
+        if not isinstance(chunk, dict):
+            return None
+        parts = chunk.get("__tuple__") or [chunk.get("type")]
+        return parts[-2] if len(parts) > 1 else parts[0]
+
+    return [c for c in chunks if mode(c) != "messages"]
