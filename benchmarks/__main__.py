@@ -42,12 +42,8 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks",
         description="Measure penstock beside LangGraph, other graph libraries and the raw backends.",
     )
-    made.add_argument(
-        "--only", metavar="WORKLOAD", nargs="+", choices=WORKLOADS, help=f"of {', '.join(WORKLOADS)}"
-    )
-    made.add_argument(
-        "--systems", metavar="SYSTEM", nargs="+", choices=SYSTEMS, help=f"of {', '.join(SYSTEMS)}"
-    )
+    made.add_argument("--only", metavar="WORKLOAD", nargs="+", choices=WORKLOADS, help=f"of {', '.join(WORKLOADS)}")
+    made.add_argument("--systems", metavar="SYSTEM", nargs="+", choices=SYSTEMS, help=f"of {', '.join(SYSTEMS)}")
     made.add_argument("--backends", nargs="+", choices=NAMES, default=NAMES)
     made.add_argument(
         "--peers-env",
@@ -58,17 +54,13 @@ def parser() -> argparse.ArgumentParser:
         "a directory that does not exist is created and filled from benchmarks/peers.txt",
     )
     made.add_argument("--quick", action="store_true", help="smallest sizes, few repeats: does it work?")
-    made.add_argument(
-        "--large", action="store_true", help="also the sizes that only show growth and take long"
-    )
+    made.add_argument("--large", action="store_true", help="also the sizes that only show growth and take long")
     made.add_argument("--repeats", type=int, help="samples of each system at each size (default 9)")
     made.add_argument("--budget", metavar="SECONDS", type=float, default=Settings.budget)
     made.add_argument("--gc", action="store_true", help="also sample with the garbage collector left on")
     made.add_argument("--no-pin", action="store_true", help="do not pin the workers to one core")
     made.add_argument("--json", metavar="FILE", type=Path, help="keep every sample")
-    made.add_argument(
-        "--show", metavar="FILE", type=Path, help="print the tables of a kept run and measure nothing"
-    )
+    made.add_argument("--show", metavar="FILE", type=Path, help="print the tables of a kept run and measure nothing")
     return made
 
 

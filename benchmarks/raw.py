@@ -1,7 +1,7 @@
 """What the raw systems are asked to do: plans without a graph library, and the engine each of them is.
 
-*Raw* is the least code that does the same job: a node is a task, a superstep ends when its tasks have ended,
-chunks reach the consumer through one bounded stream, a failing or leaving consumer ends it all.  No channels,
+*Raw* is the least code that does the same job: a node is a task, a superstep is a task group, chunks reach the
+consumer through one bounded stream, updates are handed over before the next superstep begins.  No channels,
 config, metadata, modes or checkpoints.
 """
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterable, Iterator
 
 from .model import Size, Targets, Workload
 from .results import Report, Result
+from .workloads import WORKLOADS
 
 LEGEND = """\
 Each workload's result was checked before it was timed.  A figure is the median of the samples' CPU time per
 unit (worker threads included), in microseconds unless said otherwise; `spread` is half the distance between
 the quartiles, relative to the median; `wall` is elapsed time per unit.  `spread`, `wall` and the ratios are
-those of the last size.  `LangGraph / it` above 1: cheaper than LangGraph, which runs on asyncio, whatever the
-backend of the row.  `it / raw` above 1: dearer than the least code that does the same job on that backend.
-`-`: does not have this workload; `absent`: not installed."""
+those of the last size; a ratio is the median of those of samples taken side by side.  `LangGraph / it` above 1:
+cheaper than LangGraph, which runs on asyncio, whatever the backend of the row.  `it / raw` above 1: dearer than
+the least code that does the same job on that backend.  `-`: does not have this workload; `absent`: not installed."""
 
 
 def render(report: Report, workloads: Iterable[Workload]) -> str:
@@ -64,8 +66,8 @@ def _row(report: Report, workload: Workload, results: list[Result], collecting: 
     if collecting:
         row.append(number(_median(last.collecting)))
     row.append(number(_median(last.wall)))
-    for ratio in (against_langgraph(report, last), against_anyio(report, last), against_native(report, last)):
-        row.append(f"{ratio:.2f}" if ratio is not None else "")
+    for quotient in (against(report, last, "langgraph"), against_anyio(report, last), against_native(report, last)):
+        row.append(f"{quotient:.2f}" if quotient is not None else "")
     return row
 
 
@@ -83,27 +85,32 @@ def number(figure: float | None) -> str:
     return f"{figure:,.0f}" if size >= 100 else f"{figure:.1f}" if size >= 10 else f"{figure:.2f}"
 
 
-def against_langgraph(report: Report, result: Result) -> float | None:
-    return against(report, result, "langgraph")
-
-
 def against(report: Report, result: Result, peer: str) -> float | None:
     """How many times the peer's cost is this one's; peers run on asyncio, so it stands for every backend."""
-    return _ratio(report.cost(result.workload, result.size, peer, "asyncio"), result.median)
+    return ratio(report.find(result.workload, result.size, peer, "asyncio"), result)
 
 
 def against_anyio(report: Report, result: Result) -> float | None:
-    return _ratio(result.median, report.cost(result.workload, result.size, "raw-anyio", result.backend))
+    return ratio(result, report.find(result.workload, result.size, "raw-anyio", result.backend))
 
 
 def against_native(report: Report, result: Result) -> float | None:
     native = "raw-trio" if result.backend == "trio" else "raw-asyncio"
-    return _ratio(result.median, report.cost(result.workload, result.size, native, result.backend))
+    return ratio(result, report.find(result.workload, result.size, native, result.backend))
 
 
-def _ratio(above: float | None, below: float | None) -> float | None:
-    # memory may not grow at all, or even shrink: no ratio then
-    return above / below if above is not None and below is not None and above > 0 and below > 0 else None
+NOTHING = 0.1
+"""MiB of growth below which a ratio only divides noise by noise.  Times are never near it, save per chunk."""
+
+
+def ratio(above: Result | None, below: Result | None) -> float | None:
+    """Median of the ratios of samples taken in the same round: what slows the machine for a while slows both."""
+    if not above or not below or not above.cost or not below.cost:
+        return None
+    memory = WORKLOADS[above.workload].metric == "memory"
+    if memory and min(*above.cost, *below.cost) < NOTHING:
+        return None
+    return statistics.median(one / other for one, other in zip(above.cost, below.cost, strict=False))
 
 
 def _median(figures: list[float]) -> float | None:
@@ -127,41 +134,35 @@ def _target_rows(report: Report, workload: Workload) -> Iterator[list[str]]:
 
 
 def _verdicts(report: Report, targets: Targets, result: Result) -> Iterator[tuple[str, str, bool]]:
-    cost = result.median
+    """(what is wanted, what was reached, whether that is enough), for each target that can be judged."""
+    less = "less" if WORKLOADS[result.workload].metric == "memory" else "faster"
     for peer, times in targets.faster_than.items():
-        ratio = against(report, result, peer)
-        if ratio is not None:
-            yield f">= {times:g}x faster than {peer}", f"{ratio:.2f}", ratio >= times
-    raw = [
+        reached = against(report, result, peer)
+        if reached is not None:
+            yield f">= {times:g}x {less} than {peer}", f"{reached:.2f}", reached >= times
+    limits = [
         ("raw anyio", targets.of_anyio, against_anyio(report, result)),
         ("raw backend", targets.of_native.get(result.backend), against_native(report, result)),
         ("smallest size", targets.growth, _growth(report, result)),
     ]
-    for name, limit, ratio in raw:
-        if limit is not None and ratio is not None:
-            yield f"<= {limit:g}x {name}", f"{ratio:.2f}", ratio <= limit
+    for name, limit, reached in limits:
+        if limit is not None and reached is not None:
+            yield f"<= {limit:g}x {name}", f"{reached:.2f}", reached <= limit
+    cost = result.median
     if targets.at_most is not None and cost is not None:
         yield f"<= {targets.at_most:g}", number(cost), cost <= targets.at_most
     anyio = report.cost(result.workload, result.size, "raw-anyio", result.backend)
     if targets.above_anyio is not None and cost is not None and anyio is not None:
-        yield (
-            f"<= {targets.above_anyio:g} above raw anyio",
-            number(cost - anyio),
-            cost - anyio <= targets.above_anyio,
-        )
+        yield f"<= {targets.above_anyio:g} above raw anyio", number(cost - anyio), cost - anyio <= targets.above_anyio
 
 
 def _growth(report: Report, result: Result) -> float | None:
     """Cost at this size over cost at the first; None for the first itself."""
-    for other in report.results:
-        same_seat = (other.workload, other.system, other.backend) == (
-            result.workload,
-            result.system,
-            result.backend,
-        )
-        if same_seat:
-            return _ratio(result.median, other.median) if other is not result else None
-    return None
+    seat = (result.workload, result.system, result.backend)
+    first = next(other for other in report.results if (other.workload, other.system, other.backend) == seat)
+    if first is result or not first.median or not result.median:
+        return None
+    return result.median / first.median
 
 
 def failures(report: Report) -> list[str]:
@@ -186,14 +187,9 @@ def grid(rows: list[list[str]]) -> str:
         )
         return f"| {' | '.join(padded)} |"
 
-    rule = (
-        ("-" * (width - 1) + ":") if figures else "-" * width
-        for width, figures in zip(widths, right, strict=True)
-    )
+    rule = (("-" * (width - 1) + ":") if figures else "-" * width for width, figures in zip(widths, right, strict=True))
     return "\n".join([line(heading), f"| {' | '.join(rule)} |", *map(line, body)])
 
 
 def _is_figure(text: str) -> bool:
-    return (
-        text in ("", "-", "absent", "failed") or text.replace(",", "").rstrip("%").replace(".", "").isdigit()
-    )
+    return text in ("", "-", "absent", "failed") or text.replace(",", "").rstrip("%").replace(".", "").isdigit()

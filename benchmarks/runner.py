@@ -46,13 +46,15 @@ class Case:
 
     result: Result
     sample: Callable[[], None]
+    timed: bool
     spent: float = 0.0
     samples: int = 0
 
     def wants_more(self, settings: Settings) -> bool:
         if self.result.status != "ok":
             return False
-        return self.samples < FEWEST or self.spent < settings.budget
+        # memory hardly varies, and each of its samples costs the start of a process
+        return self.samples < FEWEST or (self.timed and self.spent < settings.budget)
 
     def add(self) -> None:
         started = perf_counter()
@@ -101,7 +103,7 @@ class Runner(AbstractContextManager["Runner"]):
         result = Result(workload.name, dict(size), seat.system, seat.backend)
         worker = self._worker(seat)
         sample = {"time": self._time, "memory": self._memory, "import": self._import}[workload.metric]
-        case = Case(result, lambda: sample(workload, size, seat, result))
+        case = Case(result, lambda: sample(workload, size, seat, result), workload.metric != "memory")
         if worker.absent:
             result.status = "absent"
         elif workload.metric == "import":

@@ -164,9 +164,7 @@ async def on_event_loop(title: str, paths: list[Path], show: int) -> Report | No
         async for namespace, mode, chunk in run:
             terminal.chunk(namespace, mode, chunk)
         seen = run.statistics()
-    print(
-        f"statistics: {seen.delivered} chunks, {seen.peak} buffered at most, {seen.blocked_time:.3f}s blocked"
-    )
+    print(f"statistics: {seen.delivered} chunks, {seen.peak} buffered at most, {seen.blocked_time:.3f}s blocked")
     return terminal.report
 
 

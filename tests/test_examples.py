@@ -146,9 +146,7 @@ def test_index_files(library: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for run in runs:
         lines = [line[10:] for line in run.splitlines() if "s  " in line[:11]]
         assert lines[0] == "root             updates  plan: 4 files"
-        assert (
-            "summarise: 4 files, 608 lines, 5 definitions; most of all: graph (603), stream (4)" in lines[-1]
-        )
+        assert "summarise: 4 files, 608 lines, 5 definitions; most of all: graph (603), stream (4)" in lines[-1]
         shown = [line.split(maxsplit=2) for line in lines]
         subgraphs = {where for where, _, _ in shown if where != "root"}
         assert len(subgraphs) == 4
@@ -182,9 +180,7 @@ def test_index_files_is_a_program_that_indexes_this_project() -> None:
     # Coverage of subprocesses is not measured, and colours are for terminals only.
     command = [sys.executable, str(EXAMPLES / "index_files.py"), "--show", "0"]
     environment = {**os.environ, "PYTHONIOENCODING": "utf-8"}
-    run = subprocess.run(
-        command, capture_output=True, text=True, encoding="utf-8", env=environment, check=False
-    )
+    run = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", env=environment, check=False)
     assert run.returncode == 0, run.stderr
     assert run.stdout.endswith("\nThree runs, one index.\n")
     assert run.stdout.count("updates  summarise: ") == 3

@@ -16,7 +16,7 @@ from .tokens import Spoken
 PATIENCE = 50
 """Turns without a single write after which the producer counts as held back (or done)."""
 
-SLOWNESS = 4
+SLOWNESS = 2
 """Turns the slow reader spends on a chunk, for each of which the producer could write another."""
 
 

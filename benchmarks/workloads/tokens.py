@@ -170,11 +170,7 @@ BURST_MODES = _one(
 )
 BURST_PRODUCERS = _eight("burst-producers", "tokens of 8 nodes, in bursts", "burst", BURST_TARGETS)
 PACED = _one("paced", "tokens of one node, a suspension before each", plain, "paced", PACED_TARGETS)
-PACED_PRODUCERS = _eight(
-    "paced-producers", "tokens of 8 nodes, a suspension before each", "paced", PACED_TARGETS
-)
-TUPLES = _one(
-    "tuples", "(chunk, metadata) tuples of one node, in bursts", with_metadata, "burst", BURST_TARGETS
-)
+PACED_PRODUCERS = _eight("paced-producers", "tokens of 8 nodes, a suspension before each", "paced", PACED_TARGETS)
+TUPLES = _one("tuples", "(chunk, metadata) tuples of one node, in bursts", with_metadata, "burst", BURST_TARGETS)
 
 TOKENS = (BURST, BURST_MODES, BURST_PRODUCERS, BURST_AWAITED, PACED, PACED_PRODUCERS, TUPLES)

@@ -132,6 +132,14 @@ class NodeError:
     error: BaseException
 
 
+def add_note(error: BaseException, note: str) -> None:
+    """`error.add_note(note)`, on Python 3.10, too, where only some tracebacks show it."""
+    notes = getattr(error, "__notes__", None)
+    if notes is None:
+        notes = error.__notes__ = []  # type: ignore[attr-defined]
+    notes.append(note)
+
+
 def nearest(name: object, candidates: Iterable[object]) -> str:
     """The end of an error message: the candidate closest to `name`, and all of them.
 

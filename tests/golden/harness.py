@@ -78,9 +78,7 @@ def spectrum(
     main = ["values", "updates", "custom", "tasks"]
     prefix = f"{name}." if name else ""
     yield astream(graph, input, config, stream_mode=main, name=f"{prefix}list", **kwargs)
-    yield astream(
-        graph, input, config, stream_mode=main, subgraphs=True, version="v2", name=f"{prefix}v2", **kwargs
-    )
+    yield astream(graph, input, config, stream_mode=main, subgraphs=True, version="v2", name=f"{prefix}v2", **kwargs)
     yield astream(graph, input, config, stream_mode="debug", subgraphs=True, name=f"{prefix}debug", **kwargs)
     yield ainvoke(graph, input, config, name=f"{prefix}ainvoke", **kwargs)
     if sync:
@@ -102,6 +100,7 @@ class Case:
     own: bool
     needs: str | None = None  # a module that this case can do nothing without
     timed: bool = False  # the order of chunks hangs on delays: virtual time only
+    loose: bool = False  # subgraphs start at the same moment: which chunk of which comes first is left open
 
     @property
     def file(self) -> Path:
@@ -126,13 +125,13 @@ CASES: dict[str, Case] = {}
 
 
 def case(
-    title: str, *, own: bool = True, needs: str | None = None, timed: bool = False
+    title: str, *, own: bool = True, needs: str | None = None, timed: bool = False, loose: bool = False
 ) -> Callable[[Callable[[], Iterator[Run]]], Callable[[], Iterator[Run]]]:
     """Register a generator of runs under its own name."""
 
     def register(build: Callable[[], Iterator[Run]]) -> Callable[[], Iterator[Run]]:
         assert build.__name__ not in CASES
-        CASES[build.__name__] = Case(build.__name__, title, build, own, needs, timed)
+        CASES[build.__name__] = Case(build.__name__, title, build, own, needs, timed, loose)
         return build
 
     return register

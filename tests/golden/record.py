@@ -1,6 +1,6 @@
 """Record LangGraph: ``python -m tests.golden.record [--check] [case ...]``, with LangGraph installed.
 
-Performs every run of the named cases (of all) on LangGraph and asyncio, and writes those of our own to
+Performs every run of the named cases (of all) on LangGraph and asyncio in virtual time, and writes those of our own to
 ``data/own``.  With ``--check`` nothing is written: it tells what differs from the recordings, of ours and of
 the given ones, and fails if anything does.
 """
@@ -18,6 +18,7 @@ import warnings
 
 os.environ["GOLDEN_LIBRARY"] = "langgraph"
 
+from ..support.clock import VirtualTimeLoop
 from . import cases  # noqa: F401
 from .harness import CASES, OWN, Case, Outcome, perform, perform_sync
 from .normalise import renumber, without_messages
@@ -26,7 +27,11 @@ from .normalise import renumber, without_messages
 def record(case: Case) -> dict[str, Outcome]:
     outcomes = {}
     for run in case.runs().values():
-        outcome, _ = asyncio.run(perform(run)) if run.is_async else perform_sync(run)
+        if run.is_async:
+            with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+                outcome, _ = runner.run(perform(run))
+        else:
+            outcome, _ = perform_sync(run)
         outcomes[run.name] = outcome
     return outcomes
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 N = TypeVar("N", bound=str)
@@ -22,6 +23,9 @@ class Send:
         arg: what that node gets as its input.
         timeout: seconds this one task may take; overrides the node's own `timeout`.
 
+    Raises:
+        ValueError: the timeout is not more than 0.
+
     Example:
         ```python
         from penstock.types import Send
@@ -35,10 +39,14 @@ class Send:
 
     __slots__ = ("arg", "node", "timeout")
 
-    def __init__(self, /, node: str, arg: Any, *, timeout: float | None = None) -> None:
-        self.node = node
-        self.arg = arg
-        self.timeout = timeout
+    def __init__(self, /, node: str, arg: Any, *, timeout: float | timedelta | None = None) -> None:
+        if isinstance(timeout, timedelta):
+            timeout = timeout.total_seconds()
+        if timeout is not None and not timeout > 0:
+            raise ValueError(f"Send({node!r}, ...): timeout must be more than 0 seconds, got {timeout!r}")
+        self.node: str = node
+        self.arg: Any = arg
+        self.timeout: float | None = timeout
 
     def __repr__(self) -> str:
         return f"Send(node={self.node!r}, arg={self.arg!r})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..errors import InvalidUpdateError
+from ..errors import InvalidUpdateError, add_note
 from ._channel import MISSING, Channel
 from ._kinds import LastValue
 
@@ -51,6 +51,9 @@ def reduce_writes(
         except InvalidUpdateError as error:
             names = ", ".join(repr(n) for n in dict.fromkeys(writers[key]))
             raise InvalidUpdateError(f"key {key!r}, written by {names}: {error}") from None
+        except Exception as error:  # a reducer of the user's
+            add_note(error, f"While key {key!r} was reduced, written by {', '.join(map(repr, writers[key]))}")
+            raise
     return changes
 
 

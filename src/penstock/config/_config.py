@@ -37,6 +37,11 @@ class RunnableConfig(TypedDict, total=False):
     configurable: dict[str, Any]
 
 
+# What a node's config says about the node itself: not for what the node passes its config on to.
+_TASK_METADATA = frozenset(
+    f"langgraph_{key}" for key in ("step", "node", "triggers", "path", "checkpoint_ns", "attempt")
+)
+
 _KNOWN = tuple(RunnableConfig.__annotations__)
 
 
@@ -116,7 +121,7 @@ def parse_config(config: Mapping[str, Any] | None, inherited: RunConfig | None =
         raise TypeError(f"config must be a dict or None, got {type(config).__name__}: {config!r}")
     _check_keys(config)
     free = {k: v for k, v in config.items() if k not in _KNOWN and v is not None}
-    metadata = _mapping(config, "metadata")
+    metadata = {k: v for k, v in _mapping(config, "metadata").items() if k not in _TASK_METADATA}
     configurable = {**_mapping(config, "configurable"), **free}
     changes: dict[str, Any] = {
         "tags": tuple(dict.fromkeys((*base.tags, *_tags(config)))),

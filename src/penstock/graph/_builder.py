@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Generic, overload
@@ -11,7 +11,6 @@ from typing_extensions import Self, TypeVar
 
 from ..constants import END, START
 from ..errors import GraphBuildError
-from ..runtime._program import BodyKind
 from ..types import RetryPolicy
 from ._callable import Signature, function_name, read_function
 from ._compile import compile_graph
@@ -271,9 +270,14 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
         Raises:
             GraphBuildError: an end of the edge cannot be one.
         """
+        sources = [start_key] if isinstance(start_key, str) or not isinstance(start_key, Iterable) else list(start_key)
+        if not all(isinstance(key, str) for key in (*sources, end_key)):
+            raise GraphBuildError(
+                f"an edge leads from a node to a node, got {start_key!r} -> {end_key!r}; expected names, or a list of "
+                "names to wait for on the left"
+            )
         if end_key == START:
             raise GraphBuildError(f"an edge cannot lead to {START!r}, the start of the graph")
-        sources = [start_key] if isinstance(start_key, str) else list(start_key)
         if not sources:
             raise GraphBuildError(f"the join to {end_key!r} waits for no nodes; name at least one")
         if END in sources:
@@ -283,7 +287,7 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
             return self
         if START in sources:
             raise GraphBuildError(f"a join waits for nodes to end, and {START!r} is none; use a plain edge from it")
-        self._description.joins[tuple(sorted(set(sources))), end_key] = None
+        self._description.joins[tuple(dict.fromkeys(sources)), end_key] = None
         return self
 
     def add_conditional_edges(
@@ -381,7 +385,10 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
 
 
 def _policies(node: str, policy: RetryPolicy | Sequence[RetryPolicy] | None) -> tuple[RetryPolicy, ...]:
-    policies = () if policy is None else (policy,) if isinstance(policy, RetryPolicy) else tuple(policy)
+    if policy is None:
+        return ()
+    several = isinstance(policy, Iterable) and not isinstance(policy, (RetryPolicy, str))
+    policies: tuple[RetryPolicy, ...] = tuple(policy) if several else (policy,)
     for p in policies:
         if not isinstance(p, RetryPolicy):
             raise GraphBuildError(f"node {node!r}: retry_policy must be a RetryPolicy or several, got {p!r}")
@@ -399,7 +406,7 @@ def _seconds(node: str, timeout: Any, signature: Signature | None) -> float | No
         raise GraphBuildError(f"node {node!r}: timeout must be seconds or a timedelta, got {timeout!r}")
     if not timeout > 0:
         raise GraphBuildError(f"node {node!r}: timeout must be more than 0 seconds, got {timeout!r}")
-    if signature is not None and signature.kind in (BodyKind.SYNC, BodyKind.GENERATOR):
+    if signature is not None and signature.kind.in_thread:
         raise GraphBuildError(
             f"node {node!r}: a timeout cannot end a sync function, whose thread nobody can stop; make the node async, "
             "or let the function watch the time itself"

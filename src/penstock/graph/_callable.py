@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
-from ..errors import GraphBuildError
+from ..errors import GraphBuildError, nearest
 from ..runtime._program import Body, BodyKind
 from ._schema import schema_of_hint
 
@@ -62,7 +62,8 @@ def read_function(function: Any, where: str, *, handles_error: bool = False) -> 
         GraphBuildError: it cannot be called, or not with what a run can provide.
     """
     if not callable(function):
-        raise GraphBuildError(f"{where} must be a function or a compiled graph, got {function!r}")
+        advice = "; call its compile() first" if callable(getattr(function, "compile", None)) else ""
+        raise GraphBuildError(f"{where} must be a function or a compiled graph, got {function!r}{advice}")
     inner = function
     while isinstance(inner, functools.partial):
         inner = inner.func
@@ -110,19 +111,24 @@ def _wanted(
         inspect.Parameter.KEYWORD_ONLY,
         inspect.Parameter.VAR_KEYWORD,
     )
+    if handles_error and takes_input and parameters[0].name == "error":  # a handler that wants nothing else
+        takes_input = False
+    offered = [n for n in _PROVIDERS if n != "error" or handles_error]
     wanted = []
     for parameter in parameters[1:] if takes_input else parameters:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
         name = parameter.name
-        known = name in _PROVIDERS and (name != "error" or handles_error)
-        if known and _compatible(name, hints.get(name, parameter.annotation)):
+        annotation = hints.get(name, parameter.annotation)
+        if name in offered and _compatible(name, annotation):
             wanted.append(name)
         elif parameter.default is parameter.empty:
-            offered = [n for n in _PROVIDERS if n != "error" or handles_error]
+            problem = f"{where}: nothing fills its parameter {name!r}"
+            if name in offered:
+                raise GraphBuildError(f"{problem}: what a run provides by that name is no {annotation!r}")
             raise GraphBuildError(
-                f"{where}: nothing fills its parameter {name!r}; besides the state, a run provides "
-                f"{', '.join(map(repr, offered))} (give others a default, or bind them with functools.partial)"
+                f"{problem}; {nearest(name, offered)}, besides the state (give others a default, or bind them with "
+                "functools.partial)"
             )
     return takes_input, tuple(wanted)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..channels import Channel, LastValue
 from ..constants import END, START
 from ..errors import EmptyInputError, GraphBuildError, InvalidUpdateError, nearest
-from ..runtime._program import Branch, BodyKind, Exits, Join, NodeSpec, Program, Reader
+from ..runtime._program import BodyKind, Branch, Exits, Join, NodeSpec, Program, Reader
 from ..types import Command
 from ._schema import Schema, is_pydantic
 
@@ -41,8 +41,14 @@ def compile_graph(graph: Description, name: str) -> Program:
         output_keys=graph.output.keys,
         coerce=graph.state.build,
         read_input=_input_reader(graph.input),
-        open_ended=any(n.open_ended or (n.subgraph and n.subgraph.open_ended) for n in graph.nodes.values()),
+        open_ended=any(_may_leave(n) for n in graph.nodes.values()),
     )
+
+
+def _may_leave(node: NodeEntry) -> bool:
+    """Whether a node might go on in the graph around its own."""
+    inside = node.subgraph is not None and node.subgraph.open_ended
+    return inside or node.open_ended or Command.PARENT in (node.destinations or ())
 
 
 # -------------------------------------------------------------------- checks
@@ -171,7 +177,7 @@ class _Compiler:
             body=body,
             reader=self.reader(entry.schema),
             exits=self.exits(entry.name, kind),
-            triggers=(f"branch:to:{entry.name}", *sorted(self._incoming.get(entry.name, ()))),
+            triggers=(f"branch:to:{entry.name}", *self._incoming.get(entry.name, ())),
             metadata=entry.metadata,
             retry=entry.retry,
             timeout=entry.timeout,
@@ -200,7 +206,7 @@ class _Compiler:
     def _branch(self, entry: BranchEntry, node: BodyKind) -> Branch:
         kind = entry.signature.kind
         # A sync node's router may wait like the node itself, so it gets a thread, too.
-        if kind is BodyKind.SYNC and node not in (BodyKind.SYNC, BodyKind.GENERATOR):
+        if kind is BodyKind.SYNC and not node.in_thread:
             kind = BodyKind.INLINE
         return Branch(entry.name, entry.signature.body, kind, self.reader(entry.schema), entry.targets)
 

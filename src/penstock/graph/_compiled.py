@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextvars
-import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Generic, Literal, cast, overload
 
@@ -447,23 +446,20 @@ class CompiledStateGraph(Generic[StateT, ContextT, InputT, OutputT]):
         input: Any,
         config: Mapping[str, Any] | None = None,
         *,
-        context: Any = None,
         stream_mode: StreamMode | Collection[StreamMode] = "values",
-        output_keys: str | Sequence[str] | None = None,
-        print_mode: StreamMode | Collection[StreamMode] = (),
         version: Literal["v1", "v2"] = "v1",
         **options: Unpack[StreamOptions],
     ) -> Any:
         """Run the graph to its end, on asyncio or trio.
 
         Args:
-            input: as for `astream`, and so are all others.
-            config: settings of the run.
-            context: what nodes get as `runtime.context`.
+            input: a dict with keys of the input schema, or an instance of it.
+            config: settings of the run, as for `astream`.
             stream_mode: anything but "values" returns the list of the chunks that `astream` gives.
+            version: "v2" returns a `GraphOutput`.
+            context: what nodes get as `runtime.context`.
             output_keys: keys to return instead of those of the output schema; a string gives the bare value.
             print_mode: modes to print.
-            version: "v2" returns a `GraphOutput`.
 
         Returns:
             The final state as a dict, or None if nothing was ever written to it.
@@ -488,43 +484,48 @@ class CompiledStateGraph(Generic[StateT, ContextT, InputT, OutputT]):
             assert await graph.ainvoke({"n": 1}) == {"n": 2}
             ```
         """
-        given: StreamOptions = {**options, "context": context, "output_keys": output_keys, "print_mode": print_mode}
-        if stream_mode != "values" or print_mode:
-            stream: Any = self.astream(input, config, stream_mode=stream_mode, version=version, **given)
-            async with stream as run:
-                chunks = [chunk async for chunk in run]
-                if stream_mode != "values":
-                    return chunks
-                result = await run.result()
-        else:
-            result = await run_here(self._call(input, config, None, given))
-        return self._output(result, version)
+        call = self._invocation(input, config, stream_mode, version, options)
+        if call.request is None:
+            return self._output(await run_here(call), version)
+        async with RunStream[Any](call) as run:
+            chunks = [chunk async for chunk in run]
+            return chunks if stream_mode != "values" else self._output(await run.result(), version)
 
     def invoke(
         self,
         input: Any,
         config: Mapping[str, Any] | None = None,
         *,
-        context: Any = None,
         stream_mode: StreamMode | Collection[StreamMode] = "values",
-        output_keys: str | Sequence[str] | None = None,
-        print_mode: StreamMode | Collection[StreamMode] = (),
         version: Literal["v1", "v2"] = "v1",
         **options: Unpack[StreamOptions],
     ) -> Any:
         """Run the graph to its end, from a plain thread; everything else is as for `ainvoke`."""
-        given: StreamOptions = {**options, "context": context, "output_keys": output_keys, "print_mode": print_mode}
-        if stream_mode != "values":
-            stream: Any = self.stream(input, config, stream_mode=stream_mode, version=version, **given)
-            with stream as run:
-                return list(run)
-        request = self._request("values", False, "v1", given) if print_mode else None
-        if request is None:
-            return self._output(run_sync(self._call(input, config, None, given)), version)
-        silent = dataclasses.replace(request, modes=frozenset())
-        return self._output(run_sync(self._call(input, config, silent, given)), version)
+        call = self._invocation(input, config, stream_mode, version, options)
+        if call.request is None:
+            return self._output(run_sync(call), version)
+        with SyncRunStream[Any](call) as run:
+            chunks = list(run)
+            return chunks if stream_mode != "values" else self._output(run.result(), version)
 
     # ---------------------------------------------------------------- at the door
+
+    def _invocation(
+        self,
+        input: Any,
+        config: Mapping[str, Any] | None,
+        stream_mode: StreamMode | Collection[StreamMode],
+        version: Literal["v1", "v2"],
+        options: StreamOptions,
+    ) -> Call:
+        """The call of an `invoke`; it has a request only if somebody will see the chunks."""
+        watched = stream_mode != "values" or bool(options.get("print_mode"))
+        if watched and options.get("output_keys") is None:
+            options = {**options, "output_keys": self.program.output_keys}
+        request = None
+        if watched or options or version != "v1":  # otherwise there is nothing to check
+            request = self._request(stream_mode, False, version, options)
+        return self._call(input, config, request if watched else None, options)
 
     def _output(self, result: Any, version: str) -> Any:
         if version == "v1":
@@ -539,7 +540,7 @@ class CompiledStateGraph(Generic[StateT, ContextT, InputT, OutputT]):
         version: Literal["v1", "v2"],
         options: StreamOptions,
     ) -> StreamRequest:
-        modes, tagged = parse_modes("stream_mode", stream_mode)
+        modes, tagged = parse_modes("stream_mode", "updates" if stream_mode is None else stream_mode)
         if version not in ("v1", "v2"):
             raise ValueError(f"version must be 'v1' or 'v2', got {version!r}")
         return StreamRequest(

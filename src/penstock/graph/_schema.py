@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from typing_extensions import NotRequired, ReadOnly, Required, is_typeddict
 
@@ -47,6 +47,7 @@ class Schema:
 
 def is_schema(typ: Any) -> bool:
     """Whether a class can describe a state: a TypedDict, a dataclass or a pydantic model."""
+    typ = get_origin(typ) or typ  # of a generic one
     return isinstance(typ, type) and (is_typeddict(typ) or dataclasses.is_dataclass(typ) or is_pydantic(typ))
 
 
@@ -70,6 +71,9 @@ def read_schema(typ: Any, role: str) -> Schema:
             f"{role} must be a TypedDict, a dataclass or a pydantic model, got {typ!r}; for example: "
             "class State(TypedDict): text: str"
         )
+    arguments = get_args(typ)
+    typ = get_origin(typ) or typ
+    bound = dict(zip(getattr(typ, "__parameters__", ()), arguments))
     try:
         hints = get_type_hints(typ, include_extras=True)
     except Exception as error:
@@ -77,26 +81,36 @@ def read_schema(typ: Any, role: str) -> Schema:
             f"{role} {typ.__name__!r}: its annotations cannot be resolved ({error}); define the names they use at "
             "module level, or import them outside of TYPE_CHECKING"
         ) from error
+    fields = {key: _taken_apart(hint) for key, hint in hints.items()}
     if is_pydantic(typ):
-        hints = {name: _with_metadata(hints[name], field) for name, field in typ.model_fields.items()}
+        # pydantic moves the metadata of `Annotated` into its field; most of the time it is in the hint as well.
+        fields = {key: (fields[key][0], fields[key][1] or f.metadata) for key, f in typ.model_fields.items()}
     elif dataclasses.is_dataclass(typ):
-        hints = {f.name: hints[f.name] for f in dataclasses.fields(typ) if f.init}
+        fields = {f.name: fields[f.name] for f in dataclasses.fields(typ) if f.init}
     channels: dict[str, Channel[Any]] = {}
     managed: dict[str, type[ManagedValue]] = {}
-    for key, hint in hints.items():
-        manager = _manager(hint)
+    for key, (value_type, metadata) in fields.items():
+        manager = _manager(metadata)
         if manager is not None:
             managed[key] = manager
         else:
-            channels[key] = _channel(f"{role} {typ.__name__!r}, key {key!r}", hint)
+            where = f"{role} {typ.__name__!r}, key {key!r}"
+            if isinstance(value_type, TypeVar):
+                value_type = bound.get(value_type, value_type)
+            channels[key] = _channel(where, value_type, metadata)
     return Schema(typ, channels, managed, None if is_typeddict(typ) else _builder(typ))
 
 
-def _with_metadata(hint: Any, field: Any) -> Any:
-    """pydantic moves the metadata of `Annotated` into its field; most of the time it is in the hint as well."""
-    if get_origin(hint) is Annotated or not field.metadata:
-        return hint
-    return Annotated[(hint, *field.metadata)]  # type: ignore[return-value]
+def _taken_apart(hint: Any) -> tuple[Any, Sequence[Any]]:
+    """A hint without qualifiers and `Annotated`, in whatever order they are nested; all metadata, innermost first."""
+    metadata: tuple[Any, ...] = ()
+    while True:
+        origin = get_origin(hint)
+        if origin is Annotated:
+            metadata = (*hint.__metadata__, *metadata)
+        elif origin not in _QUALIFIERS:
+            return hint, metadata
+        hint = get_args(hint)[0]
 
 
 def _builder(typ: Any) -> Callable[[dict[str, Any]], Any]:
@@ -105,32 +119,20 @@ def _builder(typ: Any) -> Callable[[dict[str, Any]], Any]:
     return lambda values: typ(**values)
 
 
-def _unqualified(hint: Any) -> Any:
-    while get_origin(hint) in _QUALIFIERS:
-        (hint,) = get_args(hint)
-    return hint
-
-
-def _manager(hint: Any) -> type[ManagedValue] | None:
-    hint = _unqualified(hint)
-    if get_origin(hint) is Annotated:
-        for extra in hint.__metadata__:
-            if isinstance(extra, type) and issubclass(extra, ManagedValue):
-                return extra
+def _manager(metadata: Sequence[Any]) -> type[ManagedValue] | None:
+    for extra in metadata:
+        if isinstance(extra, type) and issubclass(extra, ManagedValue):
+            return extra
     return None
 
 
-def _channel(where: str, hint: Any) -> Channel[Any]:
-    hint = _unqualified(hint)
-    if get_origin(hint) is not Annotated:
-        return LastValue(hint)
-    typ = _unqualified(get_args(hint)[0])
-    for extra in reversed(hint.__metadata__):
+def _channel(where: str, typ: Any, metadata: Sequence[Any]) -> Channel[Any]:
+    for extra in reversed(metadata):
         if isinstance(extra, Channel):
             return extra
         if isinstance(extra, type) and issubclass(extra, Channel):
             return extra(typ)
-    reducer = hint.__metadata__[-1]
+    reducer = metadata[-1] if metadata else None
     if callable(reducer) and not isinstance(reducer, type) and _can_reduce(where, reducer):
         return BinaryOperatorAggregate(typ, reducer)
     return LastValue(typ)

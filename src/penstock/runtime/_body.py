@@ -25,10 +25,10 @@ async def call_body(attempt: Attempt, kind: BodyKind, body: Body, value: Any) ->
     """
     if kind is BodyKind.ASYNC:
         return await _drive_awaitable(attempt, attempt.context.run(body, value, attempt))
-    if kind is BodyKind.INLINE:
-        return attempt.context.run(body, value, attempt)
-    if kind is BodyKind.SYNC:
-        result = await _in_thread(attempt, body, value, attempt)
+    if kind is BodyKind.INLINE or kind is BodyKind.SYNC:
+        inline = kind is BodyKind.INLINE
+        result = attempt.context.run(body, value, attempt) if inline else await _in_thread(attempt, body, value, attempt)
+        # A plain function around an async one: a decorator's wrapper, a lambda.
         return await _drive_awaitable(attempt, result) if inspect.isawaitable(result) else result
     if kind is BodyKind.ASYNC_GENERATOR:
         return await _drive_awaitable(attempt, _collect(attempt, attempt.context.run(body, value, attempt)))
@@ -51,13 +51,14 @@ async def _in_thread(attempt: Attempt, function: Any, *args: Any) -> Any:
     context = attempt.context
     forget_library(context)
 
-    def call() -> Any:
+    def call() -> tuple[Any]:
         try:
-            return context.run(function, *args)
+            return (context.run(function, *args),)  # wrapped: trio refuses a bare coroutine as a thread's result
         except StopIteration as error:  # cannot pass through a future
             raise RuntimeError("a node raised StopIteration, which has a meaning of its own") from error
 
-    return await to_thread.run_sync(call, limiter=attempt.task.run.threads)
+    (result,) = await to_thread.run_sync(call, limiter=attempt.task.run.threads)
+    return result
 
 
 async def _collect(attempt: Attempt, generator: AsyncIterator[Any]) -> list[Any]:

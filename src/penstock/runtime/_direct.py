@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._failure import strip_own_frames
+from ._failure import plain_error, strip_own_frames
 from ._host import Call
 from ._loop import GraphRun
 
@@ -20,6 +20,8 @@ async def run_here(call: Call) -> Any:
         if call.parent is None or graph_run.remote:
             return await graph_run.execute()
         return await _run_nested(call.parent, graph_run)
+    except StopAsyncIteration as error:  # a reducer's: those of nodes have been replaced
+        raise plain_error(error) from error
     except Exception as error:
         strip_own_frames(error)
         raise

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from ..errors import add_note
+
 if TYPE_CHECKING:
     from ._task import Task
 
@@ -17,14 +19,6 @@ if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup  # anyio brings it
 
 _OWN = (str(Path(__file__).parents[1]), str(Path(anyio.__file__).parent))
-
-
-def add_note(error: BaseException, note: str) -> None:
-    """`error.add_note(note)`, on Python 3.10, too, where only some tracebacks show it."""
-    notes = getattr(error, "__notes__", None)
-    if notes is None:
-        notes = error.__notes__ = []
-    notes.append(note)
 
 
 def describe_failure(error: BaseException, task: Task, attempt: int) -> None:

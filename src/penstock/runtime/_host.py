@@ -55,7 +55,7 @@ class Call:
         parent: the attempt it is made in, or None.
         request: how it is to be shown, or None if nobody reads.
         output_keys: what the result is restricted to, or None for the output schema.
-        run_ahead: supersteps that may be finished and not yet read.
+        run_ahead: supersteps that may run before the reader asks for them.
         context: the caller's context variables.
     """
 
@@ -92,6 +92,7 @@ class Call:
             hosted=hosted,
             pace=pace,
             output_keys=self.output_keys,
+            shown_keys=self.output_keys or self.program.output_keys if self.request is None else None,
         )
 
 
@@ -152,6 +153,8 @@ class HostedRun:
         if call.parent is not None and not self.graph_run.remote:
             call.parent.children.add(self)
             call.parent.lend_slot()
+        if self.cancelled:
+            self.scope.cancel()
 
     def start(self) -> None:
         """Start the host in the background, in the caller's context."""
@@ -197,10 +200,8 @@ class HostedRun:
         call.parent.children.discard(self)
 
     def _close(self) -> None:
-        error = self.error
-        if self.abandoned and error is not None:
-            self.error = None
-            _report(error, "in a run whose stream was abandoned")
+        if self.abandoned:
+            self._report_unfetched()
         # Nothing may keep the nodes' states alive through a handle that the user stores.
         self.call = self.graph_run = None
         self.ended.set()
@@ -213,7 +214,12 @@ class HostedRun:
 
     def cancel(self) -> None:
         """End the run now; what is unread is dropped. For the loop's thread only."""
-        if self.cancelled or self.ended.is_set():
+        if self.cancelled:
+            return
+        if not self.thread_id:  # not even bound to a loop
+            self.cancelled = True
+            return
+        if self.ended.is_set():
             return
         self.cancelled = True
         # The scope first: whoever wakes at an opened gate must find itself cancelled.
@@ -224,6 +230,19 @@ class HostedRun:
             self.graph_run.abort()
         if self.merger is not None:
             self.merger.close()
+
+    def abandon(self) -> None:
+        """Nobody reads any more: end the run, and log the error that it may end with. For the loop's thread only."""
+        self.abandoned = True
+        if self.thread_id and self.ended.is_set():
+            self._report_unfetched()
+        else:
+            self.cancel()
+
+    def _report_unfetched(self) -> None:
+        error = self.take_error()
+        if error is not None:
+            _report(error, "in a run whose stream was abandoned")
 
     def abort(self) -> None:
         """The attempt around this run is being cancelled."""
@@ -244,6 +263,22 @@ class HostedRun:
         """Names of the nodes that are running now."""
         return [] if self.graph_run is None else self.graph_run.running()
 
+    def post_soon(self, fn: Callable[[], object]) -> None:
+        """Call a function in the run's loop, from anywhere: a finaliser, the loop's own code, after its end."""
+        try:
+            self.post(fn)
+        except RuntimeError:
+            pass  # the loop is gone, and its tasks with it
+
+    def runs_around(self, scope: object) -> bool:
+        """Whether the code of a task lies inside this run."""
+        while isinstance(scope, Attempt):
+            graph_run = scope.task.run
+            if graph_run is self.graph_run:
+                return True
+            scope = graph_run.parent
+        return False
+
     async def wait_ended(self) -> None:
         """Wait until the host has ended, whatever happens to the task that waits.
 
@@ -261,17 +296,21 @@ class HostedRun:
                     native = raised
                     continue
                 if patience.cancelled_caught:
-                    nodes = ", ".join(map(repr, self.running())) or "cleanup"
-                    logger.warning(
-                        "waiting for a cancelled run to end: still running %s; a sync node ends when its function "
-                        "returns or writes to the stream",
-                        nodes,
-                    )
+                    self.warn_of_slow_end()
         if native is not None:
             try:
                 raise native
             finally:
                 del native
+
+    def warn_of_slow_end(self) -> None:
+        """Tell what holds up the end of a cancelled run."""
+        nodes = ", ".join(map(repr, self.running())) or "cleanup"
+        logger.warning(
+            "waiting for a cancelled run to end: still running %s; a sync node ends when its function returns or "
+            "writes to the stream",
+            nodes,
+        )
 
     def take_error(self) -> BaseException | None:
         """How the run failed; only once, so that no error is raised or reported twice."""

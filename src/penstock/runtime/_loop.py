@@ -34,7 +34,14 @@ import anyio
 from ..channels import MISSING, LastValue, reduce_writes
 from ..config import RunConfig
 from ..constants import START
-from ..errors import GraphRecursionError, InvalidUpdateError, NodeCancelledError, NodeError, NodeTimeoutError
+from ..errors import (
+    GraphRecursionError,
+    InvalidUpdateError,
+    NodeCancelledError,
+    NodeError,
+    NodeTimeoutError,
+    add_note,
+)
 from ..managed import StepProgress
 from ..streams import Feed, Merger, Projector
 from ..streams._backend import native_cancel_requested
@@ -44,10 +51,10 @@ from ._failure import attach_others, describe_failure, plain_error, without_canc
 from ._program import BodyKind, NodeSpec, Program, Reader
 from ._result import ParentCommand, read_result, read_route
 from ._retry import retry_delay
-from ._step import Frontier, Outcome, Planned, advance, commit, plan
+from ._step import Frontier, Outcome, Planned, advance, commit, in_reduce_order, plan
 from ._task import Attempt, Task
 
-# Worker threads per graph run, unless `max_concurrency` allows fewer or more.
+# Worker threads per graph run, unless `max_concurrency` limits the nodes.
 DEFAULT_THREADS = 40
 
 
@@ -85,6 +92,8 @@ class Pace:
             await self._merger.demand()
         elif len(self._ends) > self._run_ahead:
             await self._merger.taken_up_to(self._ends.popleft())
+        else:
+            await anyio.lowlevel.checkpoint()
 
     def after_step(self) -> None:
         if self._run_ahead:
@@ -107,14 +116,17 @@ class GraphRun:
         hosted: whether it lives in a task of our own, which nobody but the loop's shutdown cancels natively.
         pace: when the next superstep may start, if somebody reads.
         output_keys: what the result is restricted to; the output schema by default.
+        shown_keys: what the streams around it show of its state; everything by default.
     """
 
     __slots__ = (
         "_output_keys",
         "_slots",
         "_threads",
+        "clock",
         "config",
         "context",
+        "deadline",
         "draining",
         "feeds",
         "frontier",
@@ -151,6 +163,7 @@ class GraphRun:
         hosted: bool,
         pace: Pace | None = None,
         output_keys: str | tuple[str, ...] | None = None,
+        shown_keys: str | tuple[str, ...] | None = None,
     ) -> None:
         self.program = program
         self.writes = writes
@@ -159,7 +172,7 @@ class GraphRun:
         self.goto = goto
         self.projectors = projectors
         self.namespace = namespace
-        feeds = (p.feed(namespace, program) for p in projectors)
+        feeds = (p.feed(namespace, program, shown_keys) for p in projectors)
         self.feeds: tuple[Feed, ...] = tuple(f for f in feeds if f is not None)
         self.parent = parent
         self.context = context
@@ -169,12 +182,17 @@ class GraphRun:
         self.thread_id = get_ident()
         # A sync call on the loop's own thread runs on another loop: nothing of its parent's can be waited for.
         self.remote = parent is not None and parent.task.run.thread_id != self.thread_id
+        # Whoever holds this run back holds back the attempt around it, unless that is the reader itself.
+        self.clock = None if parent is None or pace is not None or self.remote else parent.throttle
+        for feed in self.feeds:
+            feed.stop_with(self.clock)
         self.ids: IdSource = IdSource() if parent is None else parent.task.run.ids
         self.step = 0
         self.values: dict[str, Any] = {}
         self.frontier = Frontier()
         self.live: set[Attempt] = set()
         self.draining = False
+        self.deadline = math.inf
         self.wrote = False
         self._slots = self._find_slots()
         self._threads: anyio.CapacityLimiter | None = None
@@ -204,23 +222,28 @@ class GraphRun:
     def threads(self) -> anyio.CapacityLimiter:
         """The limiter of this graph run's worker threads.
 
-        Not shared with nested runs: a thread that waits for one would hold the place the nested one needs.
+        Not shared with nested runs: a thread that waits for one would hold the place the nested one needs.  Where
+        slots limit the node bodies, nothing else may: whoever has a slot gets a thread, or a thread that has lent
+        its slot to a nested run would keep it from ever coming back.
         """
         if self._threads is None:
-            self._threads = anyio.CapacityLimiter(self.config.max_concurrency or DEFAULT_THREADS)
+            self._threads = anyio.CapacityLimiter(DEFAULT_THREADS if self._slots is None else math.inf)
         return self._threads
 
     # ---------------------------------------------------------------- the loop
 
     async def execute(self) -> Any:
         """Run to the end; returns the output, or None if nothing was ever written to it."""
+        if self.feeds:
+            self.deadline = anyio.current_effective_deadline()
         try:
             await self._enter()
             await self._supersteps()
         except ParentCommand as up:
             if self.parent is None:
                 raise InvalidUpdateError(
-                    f"a node returned {up.command!r}, but {self.program.name!r} is no subgraph: there is no parent"
+                    f"node {up.node!r} returned {up.command!r}, but {self.program.name!r} is no subgraph: there is no "
+                    "parent"
                 ) from None
             raise
         finally:
@@ -242,9 +265,7 @@ class GraphRun:
         initial = ((k, c.initial()) for k, c in program.channels.items())
         self.values = {k: v for k, v in initial if v is not MISSING}
         changes = reduce_writes(program.channels, self.values, ((START, k, v) for k, v in self.writes))
-        merged = {**self.values, **changes}
-        self.values = {k: merged[k] for k in program.channels if k in merged}  # shown in the schema's order
-        self._apply(changes)
+        self._change(changes)
         goto, sends = [*self.goto], list[Any]()
         if program.entry.branches:
             spec = NodeSpec(START, BodyKind.INLINE, lambda _i, _a: None, Reader(), exits=program.entry)
@@ -253,8 +274,12 @@ class GraphRun:
                 more_goto, sends = await self._route(attempt, ())
                 goto += more_goto
                 await self._settle(attempt)
+            except Exception as error:
+                describe_failure(error, attempt.task, 1)
+                raise
             finally:
                 await self._end(attempt)
+        self._show_state(changes)
         advance(program, self.frontier, Outcome(START, (), program.entry, goto, sends))
         await self._barrier()
 
@@ -267,20 +292,23 @@ class GraphRun:
                     f"the run of {program.name!r} took {limit} supersteps, its recursion_limit, without coming to an "
                     "end; check the condition that leaves the loop, or raise config['recursion_limit']"
                 )
-            if self.draining:
-                return
             planned = plan(program, frontier)
             if not planned:
                 return
+            if self.pace is not None:
+                await self._wait_turn(self.pace)
+                if self.draining:
+                    return
             progress = StepProgress(step, limit)
             tasks = [Task(self, p, step, self._input(p, progress)) for p in planned]
-            for feed in self.feeds:
-                if feed.tasks:
-                    await self._announce(feed, tasks)
-            await (anyio.lowlevel.checkpoint() if self.pace is None else self._wait_turn(self.pace))
-            outcomes = await self._run(tasks)
+            if any(feed.tasks for feed in self.feeds):
+                await self._announce(tasks)
+            if self.pace is None:
+                await anyio.lowlevel.checkpoint()
+            outcomes = in_reduce_order(planned, await self._run(tasks))
             changes = commit(program, self.values, frontier, outcomes)
-            self._apply(changes)
+            self._change(changes)
+            self._show_state(changes)
             await self._barrier()
             if self.pace is not None:
                 self.pace.after_step()
@@ -289,28 +317,39 @@ class GraphRun:
         if planned.send is not None:
             arg = planned.send.arg
             return dict(arg) if type(arg) is dict else arg
-        return planned.spec.reader.read(self.values, progress)
+        try:
+            return planned.spec.reader.read(self.values, progress)
+        except Exception as error:  # a schema that checks its values
+            add_note(error, f"While the input of node {planned.spec.name!r} was made from the state")
+            raise
 
-    async def _announce(self, feed: Feed, tasks: Sequence[Task]) -> None:
-        for task in tasks:
-            feed.started(self.step, task)
-            if feed.pending:
-                await feed.flush()
+    async def _announce(self, tasks: Sequence[Task]) -> None:
+        for feed in self.feeds:
+            for task in tasks:
+                feed.started(self.step, task)
+                if feed.pending:
+                    await feed.flush()
+        if self.pace is not None:
+            await self._wait_turn(self.pace)
 
     async def _wait_turn(self, pace: Pace) -> None:
-        await anyio.lowlevel.checkpoint_if_cancelled()
         await pace.before_step()
         # Whoever ends the run opens every gate: a gate that was open already is no cancellation point.
         await anyio.lowlevel.checkpoint_if_cancelled()
 
-    def _apply(self, changes: dict[str, Any]) -> None:
+    def _change(self, changes: dict[str, Any]) -> None:
         if not changes:
             return
+        known = len(self.values)
         self.values.update(changes)
+        if len(self.values) > known:  # shown in the schema's order
+            self.values = {k: self.values[k] for k in self.program.channels if k in self.values}
         self.wrote = True
         for key, value in changes.items():
             if value is MISSING:
                 del self.values[key]
+
+    def _show_state(self, changes: dict[str, Any]) -> None:
         for feed in self.feeds:
             feed.state(self.values, changes)
 
@@ -334,11 +373,15 @@ class GraphRun:
         try:
             return await self._perform(task, holds_slot)
         except anyio.get_cancelled_exc_class() as cancelled:
-            if anyio.current_effective_deadline() == -math.inf or (
-                not self.hosted and native_cancel_requested()
-            ):
+            if self._is_cancelled():
                 raise
             raise _stray_cancellation(task) from cancelled
+
+    def _is_cancelled(self) -> bool:
+        """Whether somebody is cancelling this run: a scope around it or, in its caller's task, the caller."""
+        if anyio.current_effective_deadline() == -math.inf:
+            return True
+        return not self.hosted and native_cancel_requested()
 
     async def _run_group(self, tasks: Sequence[Task]) -> Sequence[Outcome]:
         group_run = _GroupRun(self, tasks)
@@ -354,6 +397,8 @@ class GraphRun:
                 raise
         if group_run.failures:
             raise attach_others(group_run.failures)
+        if group_run.handovers:
+            raise group_run.handovers[0]
         return group_run.outcomes  # type: ignore[return-value]  # no failure: none is missing
 
     def abort(self) -> None:
@@ -392,7 +437,9 @@ class GraphRun:
                     await self._end(attempt)
                     holds_slot = attempt.holds_slot
                 delay = retry_delay(task.spec.retry, problem, number, random.random)
-                if delay is None:
+                # What cleanup raises while the run is being cancelled is the end: the cancellation that strikes in
+                # the back-off would bury it.
+                if delay is None or self._is_cancelled():
                     break
                 await anyio.sleep(delay)
                 number += 1
@@ -400,7 +447,7 @@ class GraphRun:
             if holds_slot:
                 self.release_slot()
         try:
-            return await self._failed(task, number, problem)
+            return await self._failed(attempt, problem)
         finally:
             del problem  # no cycle from the error through this frame back to it
 
@@ -416,16 +463,18 @@ class GraphRun:
             port.merger.drain_inbox()
         attempt.close()
 
-    async def _failed(self, task: Task, number: int, error: Exception) -> Outcome:
-        handler = task.spec.handler
-        if handler is None:
-            describe_failure(error, task, number)
+    async def _failed(self, attempt: Attempt, error: Exception) -> Outcome:
+        task, writes = attempt.task, attempt.writes
+        handler = None if self._is_cancelled() else task.spec.handler
+        describe_failure(error, task, attempt.number)
         for feed in self.feeds:
-            feed.ended(self.step, task, (), error, number)
+            if writes and not task.spec.kind.is_generator:  # the node was done, its router failed
+                feed.updated(task, writes, behind=attempt.port)
+            feed.ended(self.step, task, writes, error, attempt.number, behind=attempt.port)
         if handler is None:
             raise error
         progress = StepProgress(self.step, self.config.recursion_limit)
-        substitute = Task(self, Planned(handler), self.step, handler.reader.read(self.values, progress))
+        substitute = Task(self, Planned(handler), self.step, self._input(Planned(handler), progress))
         return await self._perform(substitute, await self.acquire_slot(), failed=NodeError(task.name, error))
 
     async def _attempt(self, attempt: Attempt) -> Outcome:
@@ -433,18 +482,19 @@ class GraphRun:
         spec = task.spec
         value = await self._within_timeout(attempt)
         writes, goto, sends = read_result(self.program, task.name, value)
-        await self._settle(attempt)
-        if spec.kind.is_generator:  # its updates were shown as it yielded them
+        if spec.kind.is_generator:
             writes = self._last_of_each(writes)
-        else:
-            for feed in self.feeds:
-                feed.updated(task, writes)
         if spec.exits.branches:
+            attempt.writes = writes
             more_goto, more_sends = await self._route(attempt, writes)
             goto, sends = [*goto, *more_goto], [*sends, *more_sends]
-            await self._settle(attempt)
+        await self._settle(attempt)
         for feed in self.feeds:
+            if not spec.kind.is_generator:  # a generator's updates were shown as it yielded them
+                feed.updated(task, writes)
             feed.ended(self.step, task, writes, None, attempt.number)
+            if feed.pending:  # hold on to the slot, so that of many sends only so many run ahead of the reader
+                await feed.flush()
         return Outcome(task.name, writes, spec.exits, goto, sends)
 
     def _last_of_each(self, writes: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
@@ -457,10 +507,14 @@ class GraphRun:
         """Show what a generator node has just yielded."""
         task = attempt.task
         writes = read_result(self.program, task.name, value).writes
-        await self._settle(attempt)
-        for feed in self.feeds:
-            feed.updated(task, writes)
-            await feed.relieved()
+        attempt.throttle.pause()
+        try:
+            await self._settle(attempt)
+            for feed in self.feeds:
+                feed.updated(task, writes)
+                await feed.relieved()
+        finally:
+            attempt.throttle.resume()
 
     async def _settle(self, attempt: Attempt) -> None:
         """Runs that were started inside have ended, and what was written is in the stream."""
@@ -479,7 +533,7 @@ class GraphRun:
         if seconds is None:
             return await self._call(attempt)
         with anyio.CancelScope(deadline=anyio.current_time() + seconds) as scope:
-            attempt.throttle.timeout_scope = scope
+            attempt.throttle.limit(scope)
             return await self._call(attempt)
         raise NodeTimeoutError(task.name, seconds)
 
@@ -487,7 +541,7 @@ class GraphRun:
         spec = attempt.task.spec
         try:
             if spec.subgraph is None:
-                return await call_body(attempt, spec.kind, spec.body, attempt.task.input)
+                return await call_body(attempt, spec.kind, spec.body, attempt.input())
             return await self._call_subgraph(attempt, spec.subgraph)
         except ParentCommand as up:  # from a graph inside this node, for this graph
             command = up.command
@@ -504,6 +558,7 @@ class GraphRun:
             parent=attempt,
             context=attempt.context,
             hosted=self.hosted,
+            shown_keys=program.output_keys,
         )
         attempt.children.add(nested)
         try:
@@ -538,13 +593,14 @@ class GraphRun:
 class _GroupRun:
     """The tasks of one superstep that run side by side, and what becomes of them."""
 
-    __slots__ = ("failures", "outcomes", "run_", "scope", "tasks")
+    __slots__ = ("failures", "handovers", "outcomes", "run_", "scope", "tasks")
 
     def __init__(self, run: GraphRun, tasks: Sequence[Task]) -> None:
         self.run_ = run
         self.tasks = tasks
         self.outcomes: list[Outcome | None] = [None] * len(tasks)
         self.failures: list[tuple[str, BaseException]] = []
+        self.handovers: list[ParentCommand] = []
         self.scope: anyio.CancelScope
 
     async def run(self, index: int, holds_slot: bool) -> None:
@@ -564,6 +620,9 @@ class _GroupRun:
             self._fail(task, error)
 
     def _fail(self, task: Task, error: BaseException) -> None:
+        if isinstance(error, ParentCommand):  # no failure: its siblings finish, and an error of theirs comes first
+            self.handovers.append(error)
+            return
         if isinstance(error, Exception):
             self.failures.append((task.name, error))
         else:  # KeyboardInterrupt, SystemExit: first in line
@@ -577,5 +636,5 @@ def _stray_cancellation(task: Task) -> NodeCancelledError:
         f"node {task.name!r} was cancelled, but not by its run: it awaited something that was cancelled, or its task "
         "was cancelled from outside"
     )
-    describe_failure(error, task, 1)
+    describe_failure(error, task, task.attempt)
     return error

@@ -23,6 +23,11 @@ class BodyKind(enum.Enum):
     INLINE = "function, called directly"
 
     @property
+    def in_thread(self) -> bool:
+        """Whether it runs in a worker thread, which nobody can stop."""
+        return self is BodyKind.SYNC or self is BodyKind.GENERATOR
+
+    @property
     def is_generator(self) -> bool:
         """Whether it yields updates instead of returning one."""
         return self is BodyKind.ASYNC_GENERATOR or self is BodyKind.GENERATOR

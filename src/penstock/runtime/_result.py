@@ -29,8 +29,9 @@ class NodeResult(NamedTuple):
 class ParentCommand(Exception):
     """Carries a `Command(graph=Command.PARENT)` from a subgraph's node up to the node that runs the subgraph."""
 
-    def __init__(self, command: Command[Any]) -> None:
-        super().__init__(command)
+    def __init__(self, node: str, command: Command[Any]) -> None:
+        super().__init__(node, command)
+        self.node = node
         self.command = command
 
 
@@ -52,7 +53,7 @@ def read_result(program: Program, node: str, value: Any) -> NodeResult:
     for part in parts:
         if isinstance(part, Command):
             _read_command(program, node, part, result)
-        elif isinstance(part, Send) and part is not value:
+        elif isinstance(part, Send):
             raise _not_an_update(node, value, "a Send is returned by a router, or inside Command(goto=...)")
         else:
             result.writes.extend(_known(program, _pairs(node, part, value)))
@@ -61,7 +62,7 @@ def read_result(program: Program, node: str, value: Any) -> NodeResult:
 
 def _read_command(program: Program, node: str, command: Command[Any], result: NodeResult) -> None:
     if command.graph == Command.PARENT:
-        raise ParentCommand(command)
+        raise ParentCommand(node, command)
     if command.graph is not None:
         raise InvalidUpdateError(
             f"node {node!r} returned Command(graph={command.graph!r}); expected None for its own graph, or "
@@ -152,6 +153,11 @@ def _sort_targets(
     for target in chosen:
         if isinstance(target, Send):
             _check_target(program, f"Send from {where}", target.node)
+            if target.timeout is not None and program.nodes[target.node].kind.in_thread:
+                raise InvalidUpdateError(
+                    f"{target!r} from {where} has timeout={target.timeout!r}, but a timeout cannot end a sync function, "
+                    "whose thread nobody can stop; make the node async"
+                )
             sends.append(target)
         elif target == END and isinstance(target, str):
             continue

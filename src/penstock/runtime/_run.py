@@ -15,6 +15,7 @@ import anyio.lowlevel
 from anyio.abc import TaskGroup
 from typing_extensions import Self
 
+from ..config import maybe_scope
 from ..errors import RunCancelledError, StreamBusyError
 from ..streams import DONE, Merger, Receipt
 from ._host import Call, HostedRun, _report
@@ -110,7 +111,7 @@ class RunStream(AsyncIterator[ChunkT], Generic[ChunkT]):
             run.start()
         merger = run.merger
         assert merger is not None
-        self._check_reader(merger)
+        self._check_thread(merger)
         try:
             if not self._streak:
                 await anyio.lowlevel.checkpoint()
@@ -118,9 +119,13 @@ class RunStream(AsyncIterator[ChunkT], Generic[ChunkT]):
             while not merger.in_stream:
                 if run.ended.is_set():
                     await self._finish()
+                if merger.asking:
+                    raise StreamBusyError(
+                        "this stream is being read by another task; a run has one reader, which may pass the chunks on"
+                    )
                 await merger.wait()
-        except GeneratorExit:  # the reader's coroutine is being closed: it must not wait
-            run.cancel()
+        except GeneratorExit:  # the reader's coroutine is being closed, wherever that is: it must not wait
+            run.post_soon(run.cancel)
             raise
         except (StopAsyncIteration, StreamBusyError):
             raise
@@ -132,13 +137,9 @@ class RunStream(AsyncIterator[ChunkT], Generic[ChunkT]):
             del run
         return merger.take()  # type: ignore[no-any-return]
 
-    def _check_reader(self, merger: Merger) -> None:
+    def _check_thread(self, merger: Merger) -> None:
         if merger.thread_id != get_ident():
             raise StreamBusyError("a stream can be read only in the event loop in which it was started")
-        if merger.asking:
-            raise StreamBusyError(
-                "this stream is being read by another task; a run has one reader, which may pass the chunks on"
-            )
 
     async def _finish(self) -> None:
         """Raise how the run ended: its error, once, or the end of the iteration."""
@@ -194,7 +195,10 @@ class RunStream(AsyncIterator[ChunkT], Generic[ChunkT]):
                 exc.__context__ = error
             _report(error, "in a run whose reader had failed before")
             return
-        raise error
+        try:
+            raise error
+        finally:
+            del error  # no cycle from the error through this frame back to it
 
     # ---------------------------------------------------------------- control
 
@@ -208,6 +212,9 @@ class RunStream(AsyncIterator[ChunkT], Generic[ChunkT]):
         if run.merger is None:
             return
         run.cancel()
+        if run.runs_around(maybe_scope()):
+            # A node that closes its own run waits for itself. It is being cancelled: let that reach it.
+            await run.ended.wait()
         await run.wait_ended()
         run.merger.close()
         error = run.take_error()
@@ -269,11 +276,13 @@ class RunStream(AsyncIterator[ChunkT], Generic[ChunkT]):
             return
         if run.ended.is_set():
             run.merger.close()
+            run.abandon()  # it may have failed before its reader did
             return
         if self._strict or self._closed:
             return
         run.abandoned = True
-        nodes = run.running()
+        nodes = () if run.cancelled else run.running()  # who has called cancel() has decided not to wait
+        run.post_soon(run.abandon)  # before the warning, which may be made an exception
         if nodes:
             names = ", ".join(map(repr, nodes))
             warnings.warn(
@@ -282,7 +291,3 @@ class RunStream(AsyncIterator[ChunkT], Generic[ChunkT]):
                 ResourceWarning,
                 stacklevel=2,
             )
-        try:
-            run.post(run.cancel)
-        except RuntimeError:
-            pass  # the loop is gone, and its tasks with it

@@ -9,6 +9,12 @@ A sync call starts a `HostedRun` on some loop and waits in its own thread.  Whic
   a loop's own thread, inside an async node, that loop stands still until the call returns; so the nested run must
   never wait for it (its feeds are `remote`: they hand chunks over and go on).
 
+A run that is not on its parent's loop still ends with its parent: it counts among the runs that were started inside
+the attempt, which cancels them when it ends and waits for them.
+
+A loop can be frozen, by an async node that waits, synchronously, for threads which make sync calls in turn
+(`executor.map(graph.invoke, ...)`).  A call that is not begun in no time is therefore begun on a loop of its own.
+
 A stream's chunks come over in batches.  Each request of the reader is one posted callback, which answers with
 everything there is, or leaves word with the merger; like the async reader it is what lets the next superstep go.
 """
@@ -20,26 +26,31 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import get_ident
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
-from anyio import from_thread
+from anyio import from_thread, to_thread
 from typing_extensions import Self
 
 from ..errors import RunCancelledError
 from ..streams._backend import forget_library, in_event_loop, loop_poster, on_trio, spawn_host
-from ._host import Call, HostedRun, _report
+from ..streams._merger import check_cancelled
+from ._host import SLOW_END, Call, HostedRun, _report
 from ._portal import Portal, open_portal
+from ._task import Attempt
 
 ChunkT = TypeVar("ChunkT")
 
 _END: Any = object()
 
+# Seconds after which a loop that has not begun a run is taken for frozen.
+_FROZEN = 0.1
+
 
 class _Bridge:
-    """A hosted run on another thread's loop.
+    """A hosted run on another thread's loop; to the attempt it is called in, one of the runs to end with it.
 
     Args:
         call: what to run.
@@ -53,17 +64,35 @@ class _Bridge:
         self.ended = threading.Event()
         self._on_open = on_open
         self._on_end = on_end
+        # Whoever takes it decides about the beginning: the loop, a second loop if that one is frozen, or `cancel`.
+        self._begun = threading.Lock()
+        self._abandoned = False
+        self._parent: Attempt | None = None
         self._own_portal: Portal | None = None
-        self.post, backend = self._find_loop(call)
+        self.post, self._backend = self._find_loop(call)
         context = call.context.copy()
         # The caller may live in another library's loop; the nodes do not.
-        forget_library(context, backend)
+        forget_library(context, self._backend)
         self._context = context
         self.run = HostedRun(replace(call, context=context), self._ended)
 
     def start(self) -> None:
         """Start the run."""
-        self.post(lambda: spawn_host(self._main, "penstock sync run", self._context))
+        self._start_on(self.post)
+
+    def _start_on(self, post: Callable[[Callable[[], object]], None]) -> None:
+        def begin() -> None:
+            if self._begun.acquire(blocking=False):
+                self.post = post
+                spawn_host(self._main, "penstock sync run", self._context)
+
+        post(begin)
+
+    def make_sure(self) -> None:
+        """Start the run on a loop of its own if the first one is frozen."""
+        if self._own_portal is None and not self._begun.locked():
+            self._own_portal = Portal(self._backend)
+            self._start_on(self._own_portal.post)
 
     def _find_loop(self, call: Call) -> tuple[Callable[[Callable[[], object]], None], str]:
         if call.parent is not None and call.parent.task.run.thread_id != get_ident():
@@ -77,44 +106,98 @@ class _Bridge:
         return portal.post, portal.backend
 
     async def _main(self) -> None:
-        self.run.open()
+        run = self.run
+        run.open()
+        assert run.call is not None
+        assert run.graph_run is not None
+        parent = run.call.parent
+        if parent is not None and run.graph_run.remote:
+            self._parent = parent
+            parent.children.add(self)
+            if parent.ended:
+                run.cancel()
         if self._on_open is not None:
             self._on_open()
-        await self.run.main()
+        await run.main()
 
     def _ended(self) -> None:
+        if self._parent is not None:
+            self._parent.children.discard(self)
         self.ended.set()
+        if self._abandoned:
+            self._close_portal()
         if self._on_end is not None:
             self._on_end()
 
+    def _close_portal(self) -> None:
+        portal, self._own_portal = self._own_portal, None
+        if portal is not None:
+            portal.close()
+
     def cancel(self) -> None:
         """Cancel the run, from any thread, without waiting."""
+        self._end_with(self.run.cancel)
+
+    def abandon(self) -> None:
+        """Nobody reads any more, and nobody waits: cancel the run, and log the error that it may end with."""
+        self._abandoned = True
+        self._end_with(self.run.abandon)
+        if self.ended.is_set():
+            self._close_portal()
+
+    def _end_with(self, cancel: Callable[[], object]) -> None:
+        if self._begun.acquire(blocking=False):
+            self.ended.set()  # and it never begins
+            return
         try:
-            self.post(self.run.cancel)
+            self.post(cancel)
         except RuntimeError:
             self.ended.set()  # the loop is gone, and the run with it
 
     def wait(self) -> None:
         """Wait until everything has ended."""
-        self.ended.wait()
-        if self._own_portal is not None:
-            self._own_portal.close()
-            self._own_portal = None
+        if not self.ended.wait(_FROZEN):
+            self.make_sure()
+            while not self.ended.wait(SLOW_END):
+                if self.run.cancelled:
+                    self.run.warn_of_slow_end()
+        self._close_portal()
+
+    # ---------------------------------------------------------------- for the attempt around it
+
+    def abort(self) -> None:
+        """The attempt around this run is being cancelled."""
+        self.cancel()
+
+    async def end(self) -> None:
+        """The attempt around this run has ended: so does this run."""
+        self.cancel()
+        await to_thread.run_sync(self.ended.wait)
+
+    def running(self) -> list[str]:
+        """Names of the nodes that are running now."""
+        return self.run.running()
 
 
 def _poster_and_backend() -> tuple[Callable[[Callable[[], object]], None], str]:
     return loop_poster(), "trio" if on_trio() else "asyncio"
 
 
+def _cancelled_from_outside() -> RunCancelledError:
+    """What a call in a node raises when the node was cancelled; in the thread of a sync node, the cancellation."""
+    check_cancelled()
+    return RunCancelledError("the run around this call was cancelled, and this one with it")
+
+
 def run_sync(call: Call) -> Any:
     """Run a graph to its end from a plain thread; returns its output.
 
     Raises:
-        RunCancelledError: the event loop it ran on was shut down.
+        RunCancelledError: the run around it was cancelled, or the event loop it ran on was shut down.
     """
     bridge = _Bridge(call)
-    bridge.start()
     try:
+        bridge.start()
         bridge.wait()
     except BaseException:  # KeyboardInterrupt in the waiting thread
         bridge.cancel()
@@ -126,6 +209,8 @@ def run_sync(call: Call) -> Any:
             raise error
         finally:
             del error
+    if bridge.run.cancelled:
+        raise _cancelled_from_outside()
     return bridge.run.result
 
 
@@ -141,6 +226,7 @@ class SyncRunStream(Iterator[ChunkT], Generic[ChunkT]):
         self._batches: SimpleQueue[Any] = SimpleQueue()
         self._batch: deque[Any] = deque()
         self._closed = False
+        self._result: Any = _END
         self._thread = 0
 
     def __iter__(self) -> Self:
@@ -160,9 +246,10 @@ class SyncRunStream(Iterator[ChunkT], Generic[ChunkT]):
             bridge = self._bridge
             if bridge is None:
                 bridge = self._start()
+                batch = self._first_batch(bridge)
             else:
                 bridge.post(self._server.request)
-            batch = self._batches.get()
+                batch = self._batches.get()
         except RuntimeError as error:
             self._closed = True
             raise RunCancelledError("the event loop of this run was shut down") from error
@@ -172,11 +259,15 @@ class SyncRunStream(Iterator[ChunkT], Generic[ChunkT]):
         if batch is not _END:
             self._batch = batch
             return
+        from_outside = bridge.run.cancelled and not self._closed
         self._closed = True
         bridge.wait()
         error = bridge.run.take_error()
         self._shut()
+        if error is None and from_outside:
+            raise _cancelled_from_outside()
         if error is None:
+            self._result = bridge.run.result
             raise StopIteration
         try:
             raise error
@@ -192,6 +283,13 @@ class SyncRunStream(Iterator[ChunkT], Generic[ChunkT]):
         bridge.start()
         return bridge
 
+    def _first_batch(self, bridge: _Bridge) -> Any:
+        try:
+            return self._batches.get(timeout=_FROZEN)
+        except Empty:
+            bridge.make_sure()
+            return self._batches.get()
+
     def __enter__(self) -> Self:
         return self
 
@@ -204,6 +302,18 @@ class SyncRunStream(Iterator[ChunkT], Generic[ChunkT]):
         if exc is None:
             raise error
         _report(error, "in a run whose reader had failed before")
+
+    def result(self) -> Any:
+        """The final state, restricted to the output schema; reads and discards the chunks that are left.
+
+        Raises:
+            RunCancelledError: the run was cancelled, or its error was raised before.
+        """
+        for _ in self:
+            pass
+        if self._result is _END:
+            raise RunCancelledError("the run was cancelled, or its error was raised before; it has no result")
+        return self._result
 
     def close(self) -> None:
         """End the run and wait for its cleanup; any number of times. An unfetched error is logged."""
@@ -235,8 +345,7 @@ class SyncRunStream(Iterator[ChunkT], Generic[ChunkT]):
         if get_ident() == self._thread and not in_event_loop():
             self.close()  # `break` in a plain loop: wait, as a generator would
         else:
-            bridge.run.abandoned = True
-            bridge.cancel()
+            bridge.abandon()
 
 
 class _Server:

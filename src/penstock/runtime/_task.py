@@ -6,7 +6,7 @@ A task's identity, namespace, metadata and config are computed when somebody ask
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..config import RunConfig, RunnableConfig, TaskScope
@@ -14,7 +14,7 @@ from ..config._scope import _current
 from ..errors import NodeError
 from ..streams import Feed, Port, Throttle, no_writer
 from ..types import Namespace, StreamWriter
-from ._program import BodyKind, NodeSpec
+from ._program import NodeSpec
 from ._runtime import ExecutionInfo, Runtime
 from ._step import Planned
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class Task:
     """A node to run in one superstep, with its input."""
 
-    __slots__ = ("_id", "index", "input", "run", "send", "spec", "step")
+    __slots__ = ("_id", "attempt", "calls", "index", "input", "run", "send", "spec", "step")
 
     def __init__(self, run: GraphRun, planned: Planned, step: int, input_: Any) -> None:
         self.run = run
@@ -34,6 +34,8 @@ class Task:
         self.index = planned.index
         self.step = step
         self.input = input_
+        self.attempt = 1
+        self.calls = 0  # of graphs, all attempts together
         self._id: str | None = None
 
     @property
@@ -70,7 +72,7 @@ class Task:
         if not (config.metadata or self.spec.metadata or config.tags):
             return {}
         shown = {**config.metadata, **self.spec.metadata}
-        return {**shown, "tags": list(self.tags)} if config.tags else shown
+        return {**shown, "tags": list(config.tags)} if config.tags else shown
 
     def metadata(self, attempt: int) -> dict[str, Any]:
         """Everything a message or config says about where it comes from."""
@@ -83,6 +85,8 @@ class Task:
         out["langgraph_triggers"] = self.triggers
         out["langgraph_path"] = self.path
         out["langgraph_checkpoint_ns"] = "|".join(self.namespace)
+        if self.run.namespace:
+            out["checkpoint_ns"] = self.run.namespace[0]
         if attempt > 1:
             out["langgraph_attempt"] = attempt
         out.update(self.spec.metadata)
@@ -93,7 +97,6 @@ class Attempt(TaskScope):
     """One attempt at a task: its context, its writer, and the runs that were started inside it."""
 
     __slots__ = (
-        "_calls",
         "_lent",
         "_writer",
         "aborted",
@@ -105,23 +108,25 @@ class Attempt(TaskScope):
         "number",
         "task",
         "throttle",
+        "writes",
     )
 
     def __init__(
         self, task: Task, number: int, holds_slot: bool = False, error: NodeError | None = None
     ) -> None:
         self.task = task
-        self.number = number
+        self.number = task.attempt = number
         self.holds_slot = holds_slot
         self.error = error
-        self.throttle = Throttle()
-        self.context: contextvars.Context = task.run.context.copy()
+        run = task.run
+        self.throttle = Throttle(run.deadline, None if run.parent is None else run.parent.throttle, run.clock)
+        self.context: contextvars.Context = run.context.copy()
         self.context.run(_current.set, self)
         self.children: set[Any] = set()
         self.ended = False
         self.aborted = False
         self._writer: StreamWriter | None = None
-        self._calls = 0
+        self.writes: Sequence[tuple[str, Any]] = ()
         self._lent = 0
 
     # ---------------------------------------------------------------- what the node can ask for
@@ -137,7 +142,7 @@ class Attempt(TaskScope):
         if feed is None:
             return no_writer
         spec = self.task.spec
-        blocking = spec.kind in (BodyKind.SYNC, BodyKind.GENERATOR)
+        blocking = spec.kind.in_thread
         writer = feed.writer(self.task, blocking=blocking, attempt=self.number)
         if isinstance(writer, Port):
             if self.ended:
@@ -178,6 +183,11 @@ class Attempt(TaskScope):
 
     # ---------------------------------------------------------------- what the runtime asks for
 
+    def input(self) -> Any:
+        """The node's input; what one attempt does to it, the next does not see."""
+        value = self.task.input
+        return dict(value) if self.task.spec.retry and type(value) is dict else value
+
     @property
     def port(self) -> Port | None:
         """The port of this attempt's writer, if it was ever used."""
@@ -185,8 +195,9 @@ class Attempt(TaskScope):
 
     def child_namespace(self) -> Namespace:
         """Where the next graph that is called inside this attempt lies."""
-        namespace = self.task.namespace
-        calls, self._calls = self._calls, self._calls + 1
+        task = self.task
+        namespace = task.namespace
+        calls, task.calls = task.calls, task.calls + 1
         return namespace if calls == 0 else (*namespace, str(calls))
 
     def lend_slot(self) -> None:

@@ -13,7 +13,8 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -74,10 +75,43 @@ def loop_poster() -> Callable[[Callable[[], object]], None]:
     return lambda fn: loop.call_soon_threadsafe(fn, context=empty) and None
 
 
-def is_failed_outcome(value: object) -> bool:
-    """Whether the loop is resuming a coroutine with an exception wrapped as a value, as trio does."""
+def loop_clock() -> Callable[[], float]:
+    """The current loop's clock; unlike anyio's, it can be read in a callback."""
+    if on_trio():
+        return sys.modules["trio"].current_time  # type: ignore[no-any-return]
+    return asyncio.get_running_loop().time
+
+
+def carried_error(value: object) -> BaseException | None:
+    """The exception that the loop is resuming a coroutine with, if it is wrapped as a value, as trio does."""
     outcome = sys.modules.get("outcome")
-    return outcome is not None and isinstance(value, outcome.Error)
+    return value.error if outcome is not None and isinstance(value, outcome.Error) else None  # type: ignore[attr-defined]
+
+
+def scopes_here() -> Any:
+    """A mark for `beyond_cancelled_scopes`: the cancel scopes around the calling code; None on asyncio."""
+    return sys.modules["trio"].lowlevel.current_task()._cancel_status if on_trio() else None
+
+
+@contextmanager
+def beyond_cancelled_scopes(mark: Any) -> Iterator[bool]:
+    """On trio, wait as if outside of the cancelled scopes that were entered since the mark was made.
+
+    Gives False, and changes nothing, if the cancellation comes from outside of the mark.
+    """
+    # trio has no public way to tell a scope inside of a place from one outside, and a shield would be deaf to both.
+    task = sys.modules["trio"].lowlevel.current_task()
+    inner = scopes = task._cancel_status
+    while scopes is not mark and scopes.effectively_cancelled:
+        scopes = scopes.parent
+    if scopes.effectively_cancelled:
+        yield False
+        return
+    task._activate_cancel_status(scopes)
+    try:
+        yield True
+    finally:
+        task._activate_cancel_status(inner)
 
 
 def native_cancel_requested() -> bool:

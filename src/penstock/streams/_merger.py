@@ -14,9 +14,10 @@ A *port* belongs to one producer, the *merger* to one consumer.  An item goes po
 * The consumer waits on an event and takes the item afterwards.  (anyio's `receive()` loses an item that is handed
   over in the tick in which the receiver is cancelled.)
 
-A port with a policy other than "wait" puts *tickets* into the stream and its chunks into a bounded deque; a
+A port whose policy drops chunks puts *tickets* into the stream and its chunks into a bounded deque; a
 ticket is redeemed for the oldest chunk when the consumer takes it.  So the deque decides what is dropped, and the
-order among producers is still the stream's.
+order among producers is still the stream's.  Tickets have room of their own in the stream: ports that wait must
+not crowd out those that never do.
 
 Threads hand items over through one inbox and one posted callback per batch.  Only a thread that runs a sync node
 may be blocked: an async node can be waiting, synchronously, for its own threads, and then blocking them would
@@ -33,6 +34,7 @@ from threading import get_ident
 from typing import Any, Protocol
 
 import anyio
+import anyio.lowlevel
 from anyio import from_thread
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
@@ -85,6 +87,7 @@ class Merger:
         "_inbox_posted",
         "_ready",
         "_ring",
+        "admitting",
         "asking",
         "blocked_time",
         "buffered",
@@ -101,15 +104,17 @@ class Merger:
         "send_stream",
         "taken",
         "thread_id",
+        "tickets",
     )
 
     def __init__(self, high_water_mark: int) -> None:
         self.high_water_mark = high_water_mark
         self.capacity = high_water_mark * STREAM_MARKS
         streams: tuple[MemoryObjectSendStream[Any], MemoryObjectReceiveStream[Any]]
-        streams = anyio.create_memory_object_stream(self.capacity)
+        streams = anyio.create_memory_object_stream(2 * self.capacity)
         self.send_stream, self.receive_stream = streams
         self.in_stream = 0
+        self.tickets = 0
         self.buffered = 0
         self.peak = 0
         self.taken = 0
@@ -117,6 +122,7 @@ class Merger:
         self.blocked_time = 0.0
         self.closed = False
         self.asking = False
+        self.admitting = False
         self.ports: set[Port] = set()
         self.lock = threading.Lock()
         self.thread_id = get_ident()
@@ -139,7 +145,8 @@ class Merger:
         unread = port.unread = port.unread - 1
         if item is _TICKET:
             item = port.lane.popleft()
-        if self._ring:
+            self.tickets -= 1
+        if self._ring and self.in_stream < self.capacity:
             self._refill()
         if unread <= port.low and port.waiting:
             port.release()
@@ -192,7 +199,9 @@ class Merger:
         return self.taken + self.buffered
 
     async def demand(self) -> None:
-        """Wait until the consumer has taken everything and asks for more."""
+        """Wait until the consumer has taken everything and asks for more; lets others run in any case."""
+        if self.asking and not self.buffered:
+            await anyio.lowlevel.checkpoint()
         while not self.closed and (self.buffered or not self.asking):
             await self._demanded()
 
@@ -232,11 +241,15 @@ class Merger:
         with self.lock:
             self._inbox_posted = False
         inbox = self._inbox
+        self.admitting = True
         while inbox:
             port, item = inbox.popleft()
-            port.in_inbox -= 1
             if not self.closed:
                 port.put(item)
+            # Only now: between the two a thread must rather count an item twice than not at all.
+            with self.lock:
+                port.in_inbox -= 1
+        self.admitting = False
 
     def close(self) -> None:
         """Drop what is unread, open every gate, refuse what is still written."""
@@ -254,8 +267,12 @@ class Merger:
 
 
 class Clock(Protocol):
-    """Something that stands still while the reader holds a producer back."""
+    """Something that stands still while the reader holds a producer back, which it does only until `over`."""
 
+    @property
+    def over(self) -> bool: ...
+    @property
+    def timed(self) -> bool: ...
     def pause(self) -> None: ...
     def resume(self) -> None: ...
 
@@ -279,6 +296,7 @@ class Port:
         "closed",
         "in_inbox",
         "lane",
+        "lossy",
         "low",
         "mark",
         "merger",
@@ -297,6 +315,7 @@ class Port:
     ) -> None:
         self.merger = merger
         self.policy = policy
+        self.lossy = policy not in ("wait", "raise")
         self.blocking = blocking
         self.shape = shape
         self.mark = merger.high_water_mark
@@ -334,10 +353,10 @@ class Port:
         buffered = merger.buffered = merger.buffered + 1
         if buffered > merger.peak:
             merger.peak = buffered
-        if self.policy != "wait":
+        if self.lossy:
             self.lane.append(item)
             item = _TICKET
-            # Tickets of a port with a policy are bounded by its own mark and never queue in a lane.
+            merger.tickets += 1
         elif self.lane:
             self.lane.append(item)
             return
@@ -354,19 +373,24 @@ class Port:
         """Apply the policy to an item; False if the item is not to be put."""
         merger = self.merger
         policy = self.policy
-        limit = 1 if policy == "latest" else self.mark
-        if self.unread < limit and merger.in_stream < merger.capacity:
-            return True
         if policy == "raise":
-            raise StreamOverflowError(
-                f"{self.unread} chunks of this node are unread, and the run has overflow='raise' with a "
-                f"high-water mark of {self.mark}; read faster, raise high_water_mark, or use overflow='wait'"
-            )
+            if self.unread < self.mark or merger.admitting:  # what threads hand over was let in there
+                return True
+            raise self._overflow(self.unread)
+        limit = 1 if policy == "latest" else self.mark
+        if self.unread < limit and merger.tickets < merger.capacity:
+            return True
         merger.dropped += 1
         if policy != "drop_newest" and self.lane:
             self.lane.popleft()
             self.lane.append(item)
         return False
+
+    def _overflow(self, unread: int) -> StreamOverflowError:
+        return StreamOverflowError(
+            f"{unread} chunks of this node are unread, and the run has overflow='raise' with a high-water mark of "
+            f"{self.mark}; read faster, raise high_water_mark, or use overflow='wait'"
+        )
 
     def _refuse(self) -> None:
         if self.aborted or self.merger.closed:
@@ -381,12 +405,14 @@ class Port:
     @property
     def pressed(self) -> bool:
         """Whether a write should wait now."""
-        return (self.unread >= self.mark or bool(self.lane)) and self.policy == "wait" and not self.closed
+        if self.closed or self.policy != "wait" or not (self.lane or self.unread >= self.mark):
+            return False
+        return self.clock is None or not self.clock.over
 
     @property
     def pending(self) -> bool:
         """Whether items wait outside of the stream, so that a later port could overtake them."""
-        return bool(self.lane) and self.policy == "wait" and not self.merger.closed
+        return bool(self.lane) and not self.lossy and not self.merger.closed
 
     @property
     def waiting(self) -> bool:
@@ -411,8 +437,14 @@ class Port:
 
     async def flush(self) -> None:
         """Wait until nothing of this port waits outside of the stream."""
-        while self.pending:
-            await self._woken()
+        if self.clock is not None:
+            self.clock.pause()
+        try:
+            while self.pending:
+                await self._woken()
+        finally:
+            if self.clock is not None:
+                self.clock.resume()
 
     async def _woken(self) -> None:
         event = anyio.Event()
@@ -463,7 +495,11 @@ class Port:
             with merger.lock:
                 if self.closed or merger.closed:
                     break
-                if not (self.blocking and self._full()):
+                unread = self.unread + self.in_inbox
+                full = unread >= self.mark
+                if full and self.policy == "raise":
+                    raise self._overflow(unread)
+                if not (full and self.blocking and self.policy == "wait"):
                     self.in_inbox += 1
                     post = merger.from_thread(self, item)
                     turn = None
@@ -477,7 +513,7 @@ class Port:
                 return DONE
             # The loop looks for waiting threads after it has changed `unread`, this side looks at `unread` after it
             # has registered: whichever comes second sees the other.
-            if not self._full() or self.closed:
+            if self.unread + self.in_inbox < self.mark or self.closed:
                 self._release_threads()
             self._wait_in_thread(turn)
         self._stopped_in_thread()
@@ -485,6 +521,9 @@ class Port:
 
     def _wait_in_thread(self, turn: threading.Lock) -> None:
         started = time.monotonic()
+        clock = self.clock if self.clock is not None and self.clock.timed else None
+        if clock is not None:
+            self._post(clock.pause)
         try:
             # A cancel scope somewhere above the node reaches its thread only if the thread asks.
             while not turn.acquire(timeout=_CANCEL_POLL):
@@ -492,9 +531,8 @@ class Port:
         finally:
             with self.merger.lock:
                 self.merger.blocked_time += time.monotonic() - started
-
-    def _full(self) -> bool:
-        return self.policy == "wait" and self.unread + self.in_inbox >= self.mark
+            if clock is not None:
+                self._post(clock.resume)
 
     def _post(self, fn: Callable[[], object]) -> None:
         try:

@@ -13,7 +13,7 @@ from threading import get_ident
 from typing import Any, Protocol
 
 from ..types import Namespace, StreamMode, StreamWriter
-from ._merger import DONE, Merger, Port, Receipt
+from ._merger import DONE, Clock, Merger, Port, Receipt
 from ._request import StreamRequest
 
 Writes = Sequence[tuple[str, Any]]
@@ -70,7 +70,12 @@ class Feed:
     )
 
     def __init__(
-        self, request: StreamRequest, merger: Merger, namespace: Namespace, graph: GraphView, *, root: bool
+        self,
+        request: StreamRequest,
+        merger: Merger,
+        namespace: Namespace,
+        graph: GraphView,
+        keys: str | Collection[str] | None,
     ) -> None:
         self._request = request
         self._merger = merger
@@ -79,10 +84,11 @@ class Feed:
         # A nested run on another thread's loop cannot wait for this one's; its chunks are handed over and go on.
         self.remote = get_ident() != merger.thread_id
         self._coerce = graph.coerce if request.version == "v2" else None
-        keys = request.output_keys if root else None
         self._bare = keys if isinstance(keys, str) else None
         self._keys: frozenset[str] | None
         self._keys = frozenset(keys) if keys is not None and self._bare is None else None
+        if self._keys is not None and self._keys.issuperset(graph.keys):
+            self._keys = None
         self._wanted: dict[str, bool] = {}
         asked = request.modes | request.printed
         self.values = "values" in asked
@@ -112,20 +118,33 @@ class Feed:
         """A task is about to start."""
         if not self.tasks or not self._wants(task):
             return
-        payload = {"id": task.id, "name": task.name, "input": task.input, "triggers": task.triggers}
+        payload = {"id": task.id, "name": task.name, "input": _fresh(task.input), "triggers": task.triggers}
         if task.shown_metadata:
             payload["metadata"] = dict(task.shown_metadata)
         self._task_event("task", step, payload)
 
-    def updated(self, task: TaskView, writes: Writes) -> None:
-        """A task has written to the state."""
+    def updated(self, task: TaskView, writes: Writes, *, behind: Port | None = None) -> None:
+        """A task has written to the state.
+
+        Args:
+            task: the task.
+            writes: what it wrote.
+            behind: a port whose chunks the update must not overtake, if nobody has waited for them.
+        """
         if self.updates and self._wants(task):
-            self._emit("updates", {task.name: self._update(writes)})
+            self._emit("updates", {task.name: self._update(writes)}, behind)
 
     def ended(
-        self, step: int, task: TaskView, writes: Writes, error: BaseException | None, attempt: int
+        self,
+        step: int,
+        task: TaskView,
+        writes: Writes,
+        error: BaseException | None,
+        attempt: int,
+        *,
+        behind: Port | None = None,
     ) -> None:
-        """A task has ended, with its writes or an error."""
+        """A task has ended, with its writes or an error; `behind` as for `updated`."""
         if not self.tasks or not self._wants(task):
             return
         payload = {
@@ -137,7 +156,7 @@ class Feed:
         }
         if attempt > 1:
             payload["attempt"] = attempt
-        self._task_event("task_result", step, payload)
+        self._task_event("task_result", step, payload, behind)
 
     def writer(self, task: TaskView, *, blocking: bool, attempt: int) -> Port | StreamWriter:
         """The writer of one attempt's `custom` chunks."""
@@ -149,6 +168,10 @@ class Feed:
         shape = self._shape_custom(attempt)
         policy = request.policy("custom")
         return Port(self._merger, policy, blocking=blocking and not self.remote, shape=shape)
+
+    def stop_with(self, clock: Clock | None) -> None:
+        """Stop a clock whenever the reader holds this graph run back."""
+        self._port.clock = clock
 
     async def flush(self) -> None:
         """Wait until what was told so far is in the stream, so that nothing later can overtake it."""
@@ -191,13 +214,14 @@ class Feed:
         merged = dict(shown)
         return merged if len(merged) == len(shown) else [{k: v} for k, v in shown]
 
-    def _task_event(self, kind: str, step: int, payload: dict[str, Any]) -> None:
-        self._emit("tasks", payload)
+    def _task_event(self, kind: str, step: int, payload: dict[str, Any], behind: Port | None = None) -> None:
+        self._emit("tasks", payload, behind)
         if "debug" in self._request.modes or "debug" in self._request.printed:
             now = datetime.now(timezone.utc).isoformat()
-            self._emit("debug", {"step": step, "timestamp": now, "type": kind, "payload": payload})
+            event = {"step": step, "timestamp": now, "type": kind, "payload": dict(payload)}
+            self._emit("debug", event, behind)
 
-    def _emit(self, mode: StreamMode, data: Any) -> None:
+    def _emit(self, mode: StreamMode, data: Any, behind: Port | None = None) -> None:
         request = self._request
         if mode in request.printed:
             self._print(mode, data)
@@ -205,6 +229,8 @@ class Feed:
             item = self._shape(mode, data)
             if self.remote:
                 self._port(item)
+            elif behind is not None and behind.pending and behind.merger is self._merger:
+                behind.put(item)
             else:
                 self._port.put(item)
 
@@ -252,6 +278,11 @@ class Feed:
         print(f"[{mode}] {where}: {data!r}" if where else f"[{mode}] {data!r}")
 
 
+def _fresh(value: Any) -> Any:
+    """A node's input as a chunk may hold it: editing the chunk must not reach the node."""
+    return dict(value) if type(value) is dict else value
+
+
 def no_writer(chunk: Any, /) -> Receipt:
     """The writer of a node whose chunks nobody asked for."""
     return DONE
@@ -288,15 +319,23 @@ class Projector:
         self.merger = merger
         self._base = len(base)
 
-    def feed(self, namespace: Namespace, graph: GraphView) -> Feed | None:
-        """The feed of the graph run at `namespace`, or None if it is not to be shown."""
+    def feed(
+        self, namespace: Namespace, graph: GraphView, keys: str | Collection[str] | None = None
+    ) -> Feed | None:
+        """The feed of the graph run at `namespace`, or None if it is not to be shown.
+
+        Args:
+            namespace: where the graph run lies.
+            graph: the graph.
+            keys: what a subgraph shows of its state, None for everything; the root shows what was asked for.
+        """
         root = len(namespace) == self._base
         if not root and not self.request.subgraphs:
             return None
         only = self.request.only
-        if only is not None and not only.graph(path_of(namespace)):
+        if only is not None and not only.graph(path_of(namespace[self._base :])):
             return None
-        return Feed(self.request, self.merger, namespace, graph, root=root)
+        return Feed(self.request, self.merger, namespace, graph, self.request.output_keys if root else keys)
 
 
 def path_of(namespace: Iterable[str]) -> tuple[str, ...]:

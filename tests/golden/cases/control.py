@@ -43,9 +43,7 @@ def graph_command() -> Iterator[Run]:
     both = [Command(goto="b", update={"log": ["1"]}), Command(goto="c", update={"log": ["2"]})]
     yield run("list_of_commands", lambda: both)
     yield run("list_of_dict_and_command", lambda: [{"log": ["d"]}, Command(goto="b")])
-    yield run(
-        "command_plus_static_edge_runs_both", lambda: Command(goto="b", update={"x": "A"}), static_edge=True
-    )
+    yield run("command_plus_static_edge_runs_both", lambda: Command(goto="b", update={"x": "A"}), static_edge=True)
     yield run("goto_unknown_node", lambda: Command(goto="zzz"))
     yield run("update_unknown_key", lambda: Command(goto="b", update={"unknown": 1}))
 
@@ -78,7 +76,7 @@ def control_routers() -> Iterator[Run]:
         "end": build(lambda s: END),
         "list_with_end": build(lambda s: ["b", END]),
         "dict": build(lambda s: "left", {"left": "b", "right": "c"}),
-        "dict_end": build(lambda s: "stop", {"go": "b", "stop": END}),
+        "dict_end": build(lambda s: "stop", {"go": "b", "on": "c", "stop": END}),
         "dict_list": build(lambda s: ["right", "left"], {"left": "b", "right": "c"}),
         "bool": build(lambda s: s["log"] == ["a"], {True: "b", False: "c"}),
         "list_map": build(lambda s: "c", ["b", "c"]),
@@ -96,7 +94,7 @@ def control_routers() -> Iterator[Run]:
 @case("routers see their node's own update, of this superstep, and not the siblings'", timed=True)
 def control_router_state() -> Iterator[Run]:
     def showing(name: str) -> Any:
-        def route(state: XL) -> Any:
+        async def route(state: XL) -> Any:
             get_stream_writer()((name, dict(state)))
             return END
 
@@ -116,12 +114,10 @@ def control_router_state() -> Iterator[Run]:
     yield from spectrum(builder.compile(), {"x": "in"}, name="at_start")
 
 
-@case(
-    "several routers on one node, with an edge besides; a router and a Command of the same node", timed=True
-)
+@case("several routers on one node, with an edge besides; a router and a Command of the same node", timed=True)
 def control_several_routers() -> Iterator[Run]:
     def build(node: Any) -> Graph:
-        builder = StateGraph(XL).add_node("a", node)
+        builder = StateGraph(XL).add_node("a", node, destinations=("d",))
         for i, name in enumerate("bcde"):
             builder.add_node(name, logger(name, 0.01 * (i + 1)))
         builder.add_edge(START, "a").add_edge("a", "e")
@@ -164,9 +160,7 @@ def control_router_sends() -> Iterator[Run]:
         "none": lambda s: [],
     }
     for name, route in routes.items():
-        builder = (
-            StateGraph(XL).add_node("a", plain_logger("a")).add_node(work).add_node("b", logger("b", 0.03))
-        )
+        builder = StateGraph(XL).add_node("a", plain_logger("a")).add_node(work).add_node("b", logger("b", 0.03))
         graph = builder.add_edge(START, "a").add_conditional_edges("a", route, ["work", "b", END]).compile()
         yield from spectrum(graph, EMPTY, name=name)
 
@@ -234,7 +228,7 @@ def control_command_parent() -> Iterator[Run]:
         if deep:
             inner = (
                 StateGraph(XL)
-                .add_node("mid", inner)
+                .add_node("mid", inner, destinations=("b",))
                 .add_node("b", logger("mid b"))
                 .add_edge(START, "mid")
                 .compile()

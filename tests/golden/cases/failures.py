@@ -96,17 +96,10 @@ def err_router() -> Iterator[Run]:
         raise ValueError("no way")
 
     for name, router in (("sync", route), ("async", aroute)):
-        builder = (
-            StateGraph(XL)
-            .add_node("a", plain_logger("a"))
-            .add_node("b", plain_logger("b"))
-            .add_edge(START, "a")
-        )
+        builder = StateGraph(XL).add_node("a", plain_logger("a")).add_node("b", plain_logger("b")).add_edge(START, "a")
         graph = builder.add_conditional_edges("a", router, ["b"]).compile()
         yield from spectrum(graph, EMPTY, name=name, sync=name == "sync")
-    graph = (
-        StateGraph(XL).add_node("a", plain_logger("a")).add_conditional_edges(START, route, ["a"]).compile()
-    )
+    graph = StateGraph(XL).add_node("a", plain_logger("a")).add_conditional_edges(START, route, ["a"]).compile()
     yield from spectrum(graph, EMPTY, name="at_start")
 
 
@@ -120,9 +113,7 @@ def err_key_conflict() -> Iterator[Run]:
         return node
 
     builder = StateGraph(XL).add_node("a", writing("a", 0.01)).add_node("b", writing("b", 0.02))
-    builder.add_node("c", plain_logger("c")).add_edge(START, "a").add_edge(START, "b").add_edge(
-        ["a", "b"], "c"
-    )
+    builder.add_node("c", plain_logger("c")).add_edge(START, "a").add_edge(START, "b").add_edge(["a", "b"], "c")
     yield from spectrum(builder.compile(), EMPTY)
 
     same = StateGraph(XL).add_node("a", lambda s: [Command(update={"x": "1"}), Command(update={"x": "2"})])
@@ -146,10 +137,7 @@ def err_recursion_limit() -> Iterator[Run]:
         yield from spectrum(graph, EMPTY, {"recursion_limit": limit}, name=f"loop.{limit}", sync=limit == 2)
 
     graph = (
-        StateGraph(XL)
-        .add_sequence([("a", plain_logger("a")), ("b", plain_logger("b"))])
-        .add_edge(START, "a")
-        .compile()
+        StateGraph(XL).add_sequence([("a", plain_logger("a")), ("b", plain_logger("b"))]).add_edge(START, "a").compile()
     )
     for limit in (1, 2, 3):
         yield from spectrum(graph, EMPTY, {"recursion_limit": limit}, name=f"two_steps.{limit}")
@@ -179,9 +167,7 @@ def err_retry() -> Iterator[Run]:
     yield from spectrum(build(1, ValueError), EMPTY, name="not_retried_by_default")
     yield from spectrum(build(1, ValueError, retry_on=ValueError), EMPTY, name="retry_on_class")
     yield from spectrum(build(1, ValueError, retry_on=(KeyError, ValueError)), EMPTY, name="retry_on_tuple")
-    yield from spectrum(
-        build(3, ValueError, retry_on=lambda e: "2" not in str(e)), EMPTY, name="retry_on_function"
-    )
+    yield from spectrum(build(3, ValueError, retry_on=lambda e: "2" not in str(e)), EMPTY, name="retry_on_function")
     yield from spectrum(build(9, ConnectionError, max_attempts=1), EMPTY, name="one_attempt")
 
     def sync_flaky(state: XL, writer: StreamWriter) -> Any:
@@ -195,13 +181,11 @@ def err_retry() -> Iterator[Run]:
         RetryPolicy(initial_interval=0.01, jitter=False, retry_on=KeyError),
         RetryPolicy(initial_interval=0.01, jitter=False, retry_on=ConnectionError),
     ]
-    graph = (
-        StateGraph(XL).add_node("flaky", sync_flaky, retry_policy=policies).add_edge(START, "flaky").compile()
-    )
+    graph = StateGraph(XL).add_node("flaky", sync_flaky, retry_policy=policies).add_edge(START, "flaky").compile()
     yield from spectrum(graph, EMPTY, name="two_policies", sync=True)
 
 
-@case("retry of a subgraph: its chunks are repeated under the same namespace")
+@case("retry of a subgraph: the chunks of each attempt, and where they come from")
 def err_retry_subgraph() -> Iterator[Run]:
     async def flaky(state: XL, writer: StreamWriter) -> Any:
         attempt = tape.attempt("flaky")
@@ -210,15 +194,9 @@ def err_retry_subgraph() -> Iterator[Run]:
             raise ConnectionError("once")
         return {"log": [f"done in {attempt}"]}
 
-    inner = (
-        StateGraph(XL)
-        .add_sequence([("first", plain_logger("first")), ("flaky", flaky)])
-        .add_edge(START, "first")
-    )
+    inner = StateGraph(XL).add_sequence([("first", plain_logger("first")), ("flaky", flaky)]).add_edge(START, "first")
     retry = RetryPolicy(initial_interval=0.01, jitter=False)
-    graph = (
-        StateGraph(XL).add_node("sub", inner.compile(), retry_policy=retry).add_edge(START, "sub").compile()
-    )
+    graph = StateGraph(XL).add_node("sub", inner.compile(), retry_policy=retry).add_edge(START, "sub").compile()
     yield from spectrum(graph, EMPTY)
 
 
@@ -234,10 +212,7 @@ def err_subgraph() -> Iterator[Run]:
 
     innermost = StateGraph(XL).add_node("bad", bad).add_edge(START, "bad").compile()
     middle = (
-        StateGraph(XL)
-        .add_sequence([("ok", plain_logger("ok")), ("mid", innermost)])
-        .add_edge(START, "ok")
-        .compile()
+        StateGraph(XL).add_sequence([("ok", plain_logger("ok")), ("mid", innermost)]).add_edge(START, "ok").compile()
     )
     graph = StateGraph(XL).add_node("top", middle).add_edge(START, "top").compile()
     yield from spectrum(graph, EMPTY)
@@ -298,9 +273,7 @@ def err_cleanup() -> Iterator[Run]:
         tape.mark("raising")
         raise ValueError("boom")
 
-    builder = (
-        StateGraph(XL).add_node(cleaning).add_node(bad).add_edge(START, "cleaning").add_edge(START, "bad")
-    )
+    builder = StateGraph(XL).add_node(cleaning).add_node(bad).add_edge(START, "cleaning").add_edge(START, "bad")
     yield astream(builder.compile(), EMPTY, stream_mode=["updates", "custom"], name="astream")
     yield ainvoke(builder.compile(), EMPTY, name="ainvoke")
 
@@ -347,9 +320,7 @@ def err_timeout() -> Iterator[Run]:
     graph = StateGraph(XL).add_node("slow", slow, timeout=0.05).add_edge(START, "slow").compile()
     yield from spectrum(graph, EMPTY)
     builder = StateGraph(XL).add_node("slow", slow, timeout=0.05).add_node("fast", logger("fast", 0.01))
-    yield from spectrum(
-        builder.add_edge(START, "slow").add_edge(START, "fast").compile(), EMPTY, name="sibling"
-    )
+    yield from spectrum(builder.add_edge(START, "slow").add_edge(START, "fast").compile(), EMPTY, name="sibling")
 
 
 @case("error_handler=: its update replaces the failed node's, siblings go on", timed=True)
@@ -359,13 +330,11 @@ def err_handler() -> Iterator[Run]:
         await anyio.sleep(0.01)
         raise ValueError("handled")
 
-    def handle(state: XL, error: NodeError) -> Any:
+    async def handle(state: XL, error: NodeError) -> Any:
         return {"log": [f"{error.node}: {error.error}"]}
 
     def build(**sibling: Any) -> Any:
-        builder = (
-            StateGraph(XL).add_node("bad", bad, error_handler=handle).add_node("after", plain_logger("after"))
-        )
+        builder = StateGraph(XL).add_node("bad", bad, error_handler=handle).add_node("after", plain_logger("after"))
         builder.add_edge(START, "bad").add_edge("bad", "after")
         if sibling:
             builder.add_node("sibling", logger("sibling", 0.05)).add_edge(START, "sibling")

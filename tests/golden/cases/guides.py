@@ -117,12 +117,8 @@ def s001_custom_and_multiple() -> Iterator[Run]:
     )
     for api, run in APIS.items():
         yield run(graph, {"topic": "ice cream"}, stream_mode="custom", name=f"{api}_custom")
-        yield run(
-            graph, {"topic": "ice cream"}, stream_mode=["updates", "custom"], name=f"{api}_updates_custom"
-        )
-        yield run(
-            graph, {"topic": "ice cream"}, stream_mode="updates", name=f"{api}_updates_only_writer_is_noop"
-        )
+        yield run(graph, {"topic": "ice cream"}, stream_mode=["updates", "custom"], name=f"{api}_updates_custom")
+        yield run(graph, {"topic": "ice cream"}, stream_mode="updates", name=f"{api}_updates_only_writer_is_noop")
 
 
 @case("stream from subgraphs: updates, with and without subgraphs=True; default mode", own=False)
@@ -130,9 +126,7 @@ def s001_subgraphs() -> Iterator[Run]:
     graph = sub_graph()
     for api, run in APIS.items():
         yield run(graph, {"foo": "foo"}, stream_mode="updates", name=f"{api}_updates")
-        yield run(
-            graph, {"foo": "foo"}, stream_mode="updates", subgraphs=True, name=f"{api}_updates_subgraphs"
-        )
+        yield run(graph, {"foo": "foo"}, stream_mode="updates", subgraphs=True, name=f"{api}_updates_subgraphs")
         yield run(graph, {"foo": "foo"}, subgraphs=True, name=f"{api}_default_mode_subgraphs")
         yield run(
             graph,

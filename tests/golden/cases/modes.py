@@ -73,9 +73,7 @@ def modes_output_keys() -> Iterator[Run]:
         yield astream(graph, EMPTY, stream_mode=mode, output_keys="x", name=f"{m}.str_x")
         yield astream(graph, EMPTY, stream_mode=mode, output_keys="log", name=f"{m}.str_log")
         yield astream(graph, EMPTY, stream_mode=mode, output_keys=["log"], name=f"{m}.list_log")
-        yield astream(
-            graph, EMPTY, stream_mode=mode, output_keys=["x"], subgraphs=True, name=f"{m}.list_x_subgraphs"
-        )
+        yield astream(graph, EMPTY, stream_mode=mode, output_keys=["x"], subgraphs=True, name=f"{m}.list_x_subgraphs")
     yield astream(graph, EMPTY, stream_mode="values", output_keys=["nope"], name="unknown")
     yield call("ainvoke_str", lambda: graph.ainvoke(EMPTY, output_keys="x"))
     yield call("ainvoke_list", lambda: graph.ainvoke(EMPTY, output_keys=["log"]))
@@ -125,17 +123,13 @@ def modes_output_keys_deep() -> Iterator[Run]:
     for keys in ("x", "log", ["x"], ["log", "x"], []):
         named = keys if isinstance(keys, str) else f"[{','.join(keys)}]"
         for mode in MAIN:
-            yield astream(
-                graph, EMPTY, stream_mode=mode, output_keys=keys, subgraphs=True, name=f"{named}.{mode}"
-            )
+            yield astream(graph, EMPTY, stream_mode=mode, output_keys=keys, subgraphs=True, name=f"{named}.{mode}")
         yield astream(
             graph, EMPTY, stream_mode=MAIN, output_keys=keys, subgraphs=True, version="v2", name=f"{named}.v2"
         )
 
 
-@case(
-    "custom chunks of any type, and the writer from everywhere: parameter, tool, router, runtime, child task"
-)
+@case("custom chunks of any type, and the writer from everywhere: parameter, tool, router, runtime, child task")
 def modes_custom_anything() -> Iterator[Run]:
     def tool() -> None:
         get_stream_writer()("tool")
@@ -180,7 +174,7 @@ def modes_config() -> Iterator[Run]:
             "metadata": metadata,
             "tags": sorted(t for t in config.get("tags") or [] if not t.startswith(("seq:", "graph:"))),
             "k": config["configurable"].get("k"),
-            "recursion_limit": config["recursion_limit"],
+            "recursion_limit": config.get("recursion_limit"),
         }
 
     async def a(state: S, config: RunnableConfig, writer: StreamWriter) -> Any:
@@ -213,10 +207,8 @@ def modes_config() -> Iterator[Run]:
         "run_name": "mine",
     }
     yield astream(graph, {"x": ""}, config, stream_mode="custom", subgraphs=True, name="configured")
-    yield astream(
-        graph, {"x": ""}, {"recursion_limit": 25}, stream_mode="custom", subgraphs=True, name="plain"
-    )
+    yield astream(graph, {"x": ""}, {"recursion_limit": 25}, stream_mode="custom", subgraphs=True, name="plain")
     yield astream(graph, {"x": ""}, config, stream_mode="tasks", subgraphs=True, name="tasks")
     yield astream(graph, {"x": ""}, config, stream_mode="debug", name="debug")
-    threaded = {"configurable": {"thread_id": "one"}}
+    threaded = {"configurable": {"thread_id": "one"}, "recursion_limit": 9}
     yield astream(graph, {"x": ""}, threaded, stream_mode="tasks", name="thread_id")

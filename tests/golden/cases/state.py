@@ -51,14 +51,22 @@ def state_io_schemas() -> Iterator[Run]:
         .compile()
     )
     yield from spectrum(graph, {"question": "why"}, sync=True)
-    yield from spectrum(
-        graph, {"question": "why", "answer": "given", "notes": ["mine"]}, name="input_with_more"
-    )
+    yield from spectrum(graph, {"question": "why", "answer": "given", "notes": ["mine"]}, name="input_with_more")
     keys: dict[str, Any] = {"key": "notes", "keys": ["notes"], "input_key": ["question", "answer"]}
     for named, key in keys.items():
-        yield astream(
-            graph, {"question": "why"}, stream_mode=["values", "updates"], output_keys=key, name=named
-        )
+        yield astream(graph, {"question": "why"}, stream_mode=["values", "updates"], output_keys=key, name=named)
+    for api, run in (("ainvoke", ainvoke), ("invoke", invoke)):
+        for mode in ("updates", "values", ["updates", "values"], "tasks"):
+            named = mode if isinstance(mode, str) else "list"
+            yield run(graph, {"question": "why"}, stream_mode=mode, name=f"{api}.{named}")
+    outer = StateGraph(Whole).add_node("sub", graph).add_edge(START, "sub").compile()
+    yield from spectrum(outer, {"question": "deep"}, name="subgraph")
+
+    async def calling(state: Whole) -> Any:
+        return await graph.ainvoke({"question": state["question"]})
+
+    outer = StateGraph(Whole).add_node("call", calling).add_edge(START, "call").compile()
+    yield from spectrum(outer, {"question": "called"}, name="called")
 
 
 @case("private keys: a node writes and reads keys that the graph's schema does not have")
@@ -254,12 +262,7 @@ def state_overwrite() -> Iterator[Run]:
         return Command(update={"log": Overwrite(["command"])})
 
     for name, second in (("dict", reset), ("command", command)):
-        graph = (
-            StateGraph(XL)
-            .add_sequence([("first", first), ("second", second)])
-            .add_edge(START, "first")
-            .compile()
-        )
+        graph = StateGraph(XL).add_sequence([("first", first), ("second", second)]).add_edge(START, "first").compile()
         yield from spectrum(graph, {"x": "", "log": ["in"]}, name=name, sync=True)
 
     def over(value: str, delay: float) -> Any:
@@ -374,9 +377,7 @@ def state_absent_keys() -> Iterator[Run]:
     yield from spectrum(graph, {"c": None}, name="none")
     for keys in ("b", "c", ["c", "d"]):
         named = keys if isinstance(keys, str) else "+".join(keys)
-        yield astream(
-            graph, {"a": "1"}, stream_mode=["values", "updates"], output_keys=keys, name=f"keys.{named}"
-        )
+        yield astream(graph, {"a": "1"}, stream_mode=["values", "updates"], output_keys=keys, name=f"keys.{named}")
 
 
 @case("MessagesState: tuples, dicts and strings become messages; ids; replacing by id; order")
@@ -419,12 +420,8 @@ def state_context() -> Iterator[Run]:
     graph = StateGraph(S, context_schema=TypedContext).add_node(a).add_edge(START, "a").compile()
     yield astream(graph, {"x": ""}, stream_mode=MAIN, context={"user": "typed"}, name="typed_dict")
 
-    outer = (
-        StateGraph(S, context_schema=TypedContext).add_node("inner", graph).add_edge(START, "inner").compile()
-    )
-    yield astream(
-        outer, {"x": ""}, stream_mode=MAIN, subgraphs=True, context={"user": "deep"}, name="subgraph"
-    )
+    outer = StateGraph(S, context_schema=TypedContext).add_node("inner", graph).add_edge(START, "inner").compile()
+    yield astream(outer, {"x": ""}, stream_mode=MAIN, subgraphs=True, context={"user": "deep"}, name="subgraph")
 
 
 @case("nodes of every kind: function, lambda, partial, method, callable object, async ones")

@@ -18,7 +18,7 @@ from ..library import (
     StreamWriter,
     get_stream_writer,
 )
-from ._shared import EMPTY, MAIN, XL, L, S, logger, nested, plain_logger, step
+from ._shared import EMPTY, MAIN, XL, L, S, logger, plain_logger, step
 
 
 def inner_graph(name: str = "i", delay: float = 0.0) -> Graph:
@@ -32,7 +32,18 @@ def inner_graph(name: str = "i", delay: float = 0.0) -> Graph:
     return StateGraph(XL).add_node(name, node).add_edge(START, name).compile()
 
 
-@case("two subgraph nodes in parallel: their chunks interleave, each under its own namespace", timed=True)
+def slow_step(name: str, text: str) -> Any:
+    """A node that writes, waits, and extends `x`."""
+
+    async def node(state: XL, writer: StreamWriter) -> Any:
+        writer({"at": name})
+        await anyio.sleep(0.01)
+        return {"x": state["x"] + text}
+
+    return node
+
+
+@case("two subgraph nodes in parallel: their chunks interleave, each under its own namespace", timed=True, loose=True)
 def sub_parallel() -> Iterator[Run]:
     def ticking(name: str, delay: float) -> Graph:
         async def tick(state: L, writer: StreamWriter) -> Any:
@@ -53,6 +64,7 @@ def sub_parallel() -> Iterator[Run]:
 @case(
     "Send to a subgraph: one namespace per task, the parent's update is the subgraph's whole output",
     timed=True,
+    loose=True,
 )
 def sub_send() -> Iterator[Run]:
     class Item(TypedDict):
@@ -64,16 +76,11 @@ def sub_send() -> Iterator[Run]:
         await anyio.sleep(0.01 * state["n"])
         return {"log": [f"work {state['n']}"]}
 
-    def finish(state: Item) -> Any:
+    async def finish(state: Item) -> Any:
         return {"log": [f"finish {state['n']}"]}
 
     inner = (
-        StateGraph(Item)
-        .add_node(work)
-        .add_node(finish)
-        .add_edge(START, "work")
-        .add_edge("work", "finish")
-        .compile()
+        StateGraph(Item).add_node(work).add_node(finish).add_edge(START, "work").add_edge("work", "finish").compile()
     )
 
     def fan(state: L) -> Any:
@@ -118,13 +125,7 @@ def sub_called_twice() -> Iterator[Run]:
         state = await other.ainvoke(state)
         return await inner.ainvoke(state)
 
-    graph = (
-        StateGraph(XL)
-        .add_node(outer)
-        .add_node("again", inner)
-        .add_edge(START, "outer")
-        .add_edge("outer", "again")
-    )
+    graph = StateGraph(XL).add_node(outer).add_node("again", inner).add_edge(START, "outer").add_edge("outer", "again")
     yield from spectrum(graph.compile(), EMPTY)
 
     async def calling(state: XL) -> Any:
@@ -188,18 +189,19 @@ def sub_schemas() -> Iterator[Run]:
     class Out(TypedDict):
         x: str
 
-    narrow = (
-        StateGraph(Shared, output_schema=Out).add_node("own_node", own).add_edge(START, "own_node").compile()
-    )
+    narrow = StateGraph(Shared, output_schema=Out).add_node("own_node", own).add_edge(START, "own_node").compile()
     graph = StateGraph(XL).add_node("sub", narrow).add_edge(START, "sub").compile()
     yield from spectrum(graph, {"x": "word", "log": ["l"]}, name="output_schema")
     disjoint = StateGraph(L).add_node("sub", inside).add_edge(START, "sub").compile()
     yield astream(disjoint, {"log": ["l"]}, stream_mode=MAIN, subgraphs=True, name="disjoint")
 
 
-@case("a graph streamed inside a node: custom goes to the inner consumer, who forwards it or not")
+@case("a graph streamed inside a node: custom goes to the inner consumer, who forwards it or not", timed=True)
 def sub_streamed() -> Iterator[Run]:
-    inner = nested(True)
+    inner = StateGraph(XL).add_edge(START, "i0")
+    for i, text in enumerate("pq"):
+        inner = inner.add_node(f"i{i}", slow_step(f"i{i}", text))
+    inner = inner.add_edge("i0", "i1").compile()
 
     def build(**kwargs: Any) -> Graph:
         async def outer(state: XL, writer: StreamWriter) -> Any:
@@ -216,16 +218,13 @@ def sub_streamed() -> Iterator[Run]:
         "updates": {"stream_mode": "updates"},
         "values": {"stream_mode": "values"},
         "default": {},
-        "custom_subgraphs": {"stream_mode": ["custom"], "subgraphs": True},
+        "subgraphs": {"stream_mode": ["custom", "updates"], "subgraphs": True},
         "list": {"stream_mode": ["custom", "updates"]},
     }
     for name, kwargs in kinds.items():
         graph = build(**kwargs)
         yield astream(graph, EMPTY, stream_mode=["custom", "updates"], name=name)
-        if "subgraphs" not in kwargs:
-            yield astream(
-                graph, EMPTY, stream_mode=["custom", "updates"], subgraphs=True, name=f"{name}.subgraphs"
-            )
+        yield astream(graph, EMPTY, stream_mode=["custom", "updates"], subgraphs=True, name=f"{name}.outer")
 
 
 @case("one subgraph in two nodes, a subgraph with a loop, and steps in debug chunks of every level")
@@ -237,10 +236,7 @@ def sub_loops() -> Iterator[Run]:
     looping = builder.add_conditional_edges("i", again, ["i", END]).compile()
     builder = StateGraph(XL).add_node("one", looping).add_node("between", plain_logger("between"))
     graph = (
-        builder.add_node("two", looping)
-        .add_edge(START, "one")
-        .add_edge("one", "between")
-        .add_edge("between", "two")
+        builder.add_node("two", looping).add_edge(START, "one").add_edge("one", "between").add_edge("between", "two")
     )
     yield from spectrum(graph.compile(), {"x": "", "log": []}, sync=True)
 
@@ -263,9 +259,7 @@ def sub_depth() -> Iterator[Run]:
     for sub in (False, True):
         for mode in ("custom", "updates", "values", "tasks"):
             yield astream(graph, EMPTY, stream_mode=mode, subgraphs=sub, name=f"{mode}.{sub}")
-        yield astream(
-            graph, EMPTY, stream_mode=["custom", "updates"], subgraphs=sub, version="v2", name=f"v2.{sub}"
-        )
+        yield astream(graph, EMPTY, stream_mode=["custom", "updates"], subgraphs=sub, version="v2", name=f"v2.{sub}")
     yield ainvoke(graph, EMPTY, name="ainvoke")
 
 
@@ -277,10 +271,7 @@ def sub_beside_nodes() -> Iterator[Run]:
     inner = StateGraph(XL).add_node("i1", logger("i1", 0.02)).add_node("i2", logger("i2", 0.02))
     inner = inner.add_edge(START, "i1").add_edge("i1", "i2").compile()
     builder = (
-        StateGraph(XL)
-        .add_node("sub", inner)
-        .add_node("plain", logger("plain", 0.03))
-        .add_node("end", logger("end"))
+        StateGraph(XL).add_node("sub", inner).add_node("plain", logger("plain", 0.03)).add_node("end", logger("end"))
     )
     builder.add_edge(START, "sub").add_edge(START, "plain").add_edge(["sub", "plain"], "end")
     yield from spectrum(builder.compile(), {"x": "", "log": ["in"]})

@@ -93,9 +93,7 @@ def graph_send() -> Iterator[Run]:
     for mode in ("updates", "values", "custom", "tasks"):
         yield astream(graph, inputs, stream_mode=mode, name=mode)
     yield astream(graph, inputs, stream_mode=["updates", "values", "custom", "tasks"], name="list")
-    yield astream(
-        graph, inputs, {"max_concurrency": 1}, stream_mode=["updates", "custom"], name="max_concurrency_1"
-    )
+    yield astream(graph, inputs, {"max_concurrency": 1}, stream_mode=["updates", "custom"], name="max_concurrency_1")
     yield astream(graph, {"subjects": []}, stream_mode=["updates", "values", "tasks"], name="empty_send_list")
 
 
@@ -141,9 +139,7 @@ def graph_join() -> Iterator[Run]:
     builder = StateGraph(XL)
     for name, delay in (("a", 0.01), ("b1", 0.02), ("b2", 0.01), ("c", 0.0)):
         builder.add_node(name, logger(name, delay))
-    builder.add_edge(START, "a").add_edge(START, "b1").add_edge("b1", "b2").add_edge("a", "c").add_edge(
-        "b2", "c"
-    )
+    builder.add_edge(START, "a").add_edge(START, "b1").add_edge("b1", "b2").add_edge("a", "c").add_edge("b2", "c")
     yield from spectrum(builder.compile(), EMPTY, name="plain_edges_run_it_twice")
 
     builder = StateGraph(XL)
@@ -176,17 +172,13 @@ def graph_defer() -> Iterator[Run]:
     for name, delay in (("a", 0.01), ("b1", 0.02), ("b2", 0.01)):
         builder.add_node(name, logger(name, delay))
     builder.add_node("last", logger("last"), defer=True)
-    builder.add_edge(START, "a").add_edge(START, "b1").add_edge("b1", "b2").add_edge("a", "last").add_edge(
-        "b2", "last"
-    )
+    builder.add_edge(START, "a").add_edge(START, "b1").add_edge("b1", "b2").add_edge("a", "last").add_edge("b2", "last")
     yield from spectrum(builder.compile(), EMPTY)
 
     builder = StateGraph(XL)
     for name, delay in (("a", 0.01), ("b1", 0.02), ("b2", 0.01), ("after", 0.0)):
         builder.add_node(name, logger(name, delay))
-    builder.add_node("late", logger("late", 0.01), defer=True).add_node(
-        "later", logger("later", 0.02), defer=True
-    )
+    builder.add_node("late", logger("late", 0.01), defer=True).add_node("later", logger("later", 0.02), defer=True)
     builder.add_edge(START, "a").add_edge(START, "b1").add_edge("b1", "b2").add_edge("a", "late")
     builder.add_edge("b2", "later").add_edge("late", "after")
     yield from spectrum(builder.compile(), EMPTY, name="two")
@@ -212,11 +204,7 @@ def graph_loop() -> Iterator[Run]:
         return END if state["n"] >= 3 else "count"
 
     graph = (
-        StateGraph(Counted)
-        .add_node(count)
-        .add_edge(START, "count")
-        .add_conditional_edges("count", enough)
-        .compile()
+        StateGraph(Counted).add_node(count).add_edge(START, "count").add_conditional_edges("count", enough).compile()
     )
     yield from spectrum(graph, {"n": 0, "log": []}, sync=True)
 
@@ -225,9 +213,7 @@ def graph_loop() -> Iterator[Run]:
         builder.add_node(name, logger(name, delay))
     builder.add_edge(START, "top").add_edge("top", "left").add_edge("top", "right")
     builder.add_edge("left", "bottom").add_edge("right", "bottom")
-    builder.add_conditional_edges(
-        "bottom", lambda s: "top" if s["log"].count("bottom") < 2 else END, ["top", END]
-    )
+    builder.add_conditional_edges("bottom", lambda s: "top" if s["log"].count("bottom") < 2 else END, ["top", END])
     yield from spectrum(builder.compile(), EMPTY, name="diamond")
 
 
@@ -242,9 +228,7 @@ def graph_points() -> Iterator[Run]:
     yield from spectrum(builder.compile(), EMPTY, name="conditional_default", sync=True)
     yield from spectrum(builder.compile(), {"x": "b", "log": []}, name="conditional", sync=True)
 
-    builder = StateGraph(XL).add_sequence(
-        [plain_logger("a"), ("named", plain_logger("b")), plain_logger("c")]
-    )
+    builder = StateGraph(XL).add_sequence([plain_logger("a"), ("named", plain_logger("b")), plain_logger("c")])
     yield from spectrum(builder.add_edge(START, "a").compile(), EMPTY, name="sequence", sync=True)
 
     builder = StateGraph(XL)
@@ -272,9 +256,7 @@ def graph_push_and_pull() -> Iterator[Run]:
 
     builder = StateGraph(XL).add_node("start", plain_logger("start")).add_node("work", work)
     builder.add_node("a", logger("a", 0.04)).add_node("b", logger("b", 0.02)).add_node("c", logger("c", 0.05))
-    builder.add_edge(START, "start").add_edge("start", "c").add_conditional_edges(
-        "start", route, ["work", "a", "b"]
-    )
+    builder.add_edge(START, "start").add_edge("start", "c").add_conditional_edges("start", route, ["work", "a", "b"])
     yield from spectrum(builder.compile(), EMPTY)
 
 
@@ -307,25 +289,19 @@ def graph_send_order() -> Iterator[Run]:
     builder.add_node("p2", logger("p2", 0.01)).add_node("p1", logger("p1", 0.02))
     builder.add_edge(START, "p1").add_edge(START, "p2")
     builder.add_conditional_edges("p1", lambda s: [job("work", "p1", 0.01)], ["work"])
-    builder.add_conditional_edges(
-        "p2", lambda s: [job("work", "p2", 0.02), job("work", "p2b", 0.03)], ["work"]
-    )
+    builder.add_conditional_edges("p2", lambda s: [job("work", "p2", 0.02), job("work", "p2b", 0.03)], ["work"])
     yield from spectrum(builder.compile(), EMPTY, name="from_two_nodes")
 
     def deeper(state: Any) -> Any:
         depth = len(state["name"])
         return (
-            [job("work", state["name"] + letter, 0.01 * (1 + i)) for i, letter in enumerate("ab")]
-            if depth < 2
-            else []
+            [job("work", state["name"] + letter, 0.01 * (1 + i)) for i, letter in enumerate("ab")] if depth < 2 else []
         )
 
     builder = StateGraph(XL).add_node(work)
     builder.add_conditional_edges(START, lambda s: [job("work", "r", 0.01)], ["work"])
     builder.add_conditional_edges("work", deeper, ["work"])
-    yield from spectrum(
-        builder.compile(), {"x": "", "log": [], "name": ""}, name="router_gets_the_shared_state"
-    )
+    yield from spectrum(builder.compile(), {"x": "", "log": [], "name": ""}, name="router_gets_the_shared_state")
 
 
 @case("node metadata and run metadata in tasks and debug chunks; config per node")
@@ -354,9 +330,7 @@ def graph_max_concurrency() -> Iterator[Run]:
     graph = StateGraph(L).add_node(work).add_conditional_edges(START, fan, ["work"]).compile()
     for limit in (1, 2, 3):
         config = {"max_concurrency": limit}
-        yield astream(
-            graph, {"log": []}, config, stream_mode=["custom", "updates", "values"], name=f"sends.{limit}"
-        )
+        yield astream(graph, {"log": []}, config, stream_mode=["custom", "updates", "values"], name=f"sends.{limit}")
 
     builder = StateGraph(XL)
     for name, delay in (("a", 0.1), ("b", 0.06), ("c", 0.05), ("d", 0.02)):
@@ -369,10 +343,8 @@ def graph_max_concurrency() -> Iterator[Run]:
 @case("supersteps in which only some branches go on; a node reached over two paths at two times", timed=True)
 def graph_uneven() -> Iterator[Run]:
     builder = StateGraph(XL)
-    for name, delay in (("a", 0.01), ("b", 0.02), ("a2", 0.01), ("b2", 0.02), ("a3", 0.0), ("end", 0.0)):
+    for name, delay in (("a", 0.01), ("b", 0.02), ("a2", 0.01), ("b2", 0.02), ("a3", 0.01), ("end", 0.02)):
         builder.add_node(name, logger(name, delay))
-    builder.add_edge(START, "a").add_edge(START, "b").add_edge("a", "a2").add_edge("b", "b2").add_edge(
-        "a2", "a3"
-    )
+    builder.add_edge(START, "a").add_edge(START, "b").add_edge("a", "a2").add_edge("b", "b2").add_edge("a2", "a3")
     builder.add_edge("b2", "end").add_edge("a3", "end")
     yield from spectrum(builder.compile(), EMPTY)
