@@ -100,7 +100,7 @@ class Case:
     own: bool
     needs: str | None = None  # a module that this case can do nothing without
     timed: bool = False  # the order of chunks hangs on delays: virtual time only
-    loose: bool = False  # subgraphs start at the same moment: which chunk of which comes first is left open
+    loose: bool = False  # subgraphs start at the same moment: which chunk of which comes first is left open on trio
 
     @property
     def file(self) -> Path:
