@@ -65,7 +65,7 @@ class Engine(Protocol):
         """One superstep per stage, whose task writes the stage's items, one suspension before each."""
 
     async def first(self, plan: Plan, meter: Meter) -> None:
-        """Start a run, take its first item, leave; the meter runs from the start to that item."""
+        """A run that ends with its first item: one group, one task; the meter runs until the item is there."""
 
     async def leave(self, nodes: int, ended: Callable[[], None], meter: Meter) -> None:
         """Start nodes that write one chunk and sleep; when all sleep, leave; the meter runs while leaving."""

@@ -76,13 +76,12 @@ class AnyioEngine:
     async def first(self, plan: Plan, meter: Meter) -> None:
         meter.start()
         send, receive = anyio.create_memory_object_stream[Any](0)
-        with receive:
+        with send, receive:
             async with anyio.create_task_group() as run:
-                run.start_soon(_drive, plan, send, _in_task)
+                run.start_soon(_first, plan, send)
                 item = await receive.receive()
                 meter.stop()
                 meter.take(item)
-                run.cancel_scope.cancel()
 
     async def leave(self, nodes: int, ended: Callable[[], None], meter: Meter) -> None:
         send, receive = anyio.create_memory_object_stream[Any](MARK)
@@ -130,6 +129,13 @@ async def _drive(plan: Plan, send: Any, call: Any) -> None:
             update = await call(node, state)
             plan.apply(state, update)
             await send.send(plan.item(name, update, state))  # handed over before the next superstep
+
+
+async def _first(plan: Plan, send: Any) -> None:
+    state = plan.state()
+    name, node = next(plan.supersteps(state))
+    update = await node(state)
+    await send.send(plan.item(name, update, state))
 
 
 async def _put(send: Any, item: Any) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Annotated, Any
 
 import pydantic
 import pytest
 
+from penstock.channels import EphemeralValue
 from penstock.graph import START, CompiledStateGraph, StateGraph
 from penstock.types import GraphOutput
 from tests.support import collect
@@ -193,6 +194,18 @@ async def test_output_keys_restrict_values_and_updates() -> None:
 async def test_one_output_key_gives_bare_values() -> None:
     chunks = await both(two_keys(), stream_mode=["values", "updates"], output_keys="text")
     assert chunks == [("values", "t"), ("updates", {"a": None}), ("updates", {"b": "new"}), ("values", "new")]
+
+
+async def test_an_output_key_that_a_superstep_forgets_is_not_shown() -> None:
+    class Forgetful(State):
+        note: Annotated[str, EphemeralValue]
+
+    builder = StateGraph(Forgetful).add_node("a", lambda s: {"note": "once"}).add_node("b", lambda s: {"text": "b"})
+    graph = builder.add_edge(START, "a").add_edge("a", "b").compile()
+    assert await collect(graph.astream(INPUT, stream_mode="values", output_keys="note")) == ["once"]
+    assert await graph.ainvoke(INPUT, output_keys="note") is None
+    shown = await collect(graph.astream(INPUT, stream_mode="values", output_keys=["note", "text"]))
+    assert shown == [{"text": "t"}, {"text": "t", "note": "once"}, {"text": "b"}]
 
 
 async def test_output_keys_hold_for_the_graph_that_is_streamed_not_for_its_subgraphs() -> None:

@@ -172,7 +172,7 @@ async def test_run_ahead(run_ahead: Any, error: type[Exception], message: str) -
         ("output_key", "did you mean 'output_keys'"),
         ("contxt", "did you mean 'context'"),
         ("highwatermark", "did you mean 'high_water_mark'"),
-        ("thread_id", "known: "),
+        ("completely_unlike_any", "known: "),
     ],
 )
 async def test_an_unknown_keyword_is_a_type_error_that_names_the_nearest(name: str, nearest: str) -> None:

@@ -358,7 +358,7 @@ def test_a_channel_can_be_given_instead_of_a_reducer() -> None:
     builder = chain(Channels, first=first, second=lambda s: seen.append(s), third=lambda s: seen.append(s))
     builder.compile().invoke({"kept": [0], "explicit": 1})
     after_first = {"topic": [1, 2], "kept": [0, 3], "ephemeral": 4, "explicit": 6, "last": 6}
-    assert seen == [after_first, {"topic": [], "kept": [0, 3], "explicit": 6, "last": 6}]
+    assert seen == [after_first, {"kept": [0, 3], "explicit": 6, "last": 6}]
 
 
 def test_two_writes_of_a_key_without_reducer_are_an_error_that_names_the_writers() -> None:

@@ -136,7 +136,7 @@ async def test_c36_max_concurrency_limits_and_never_deadlocks(leaf: Any, limit: 
     with anyio.fail_after(60):
         await collect(graph.astream({"n": 1}, {"max_concurrency": limit}, high_water_mark=1))
     assert meter.bodies == 2 * (len(nodes) + 2) + len(nodes) - 1
-    assert meter.peak == limit
+    assert meter.peak <= limit
 
 
 @pytest.mark.parametrize("limit", [1, 2])
@@ -157,7 +157,19 @@ async def test_c36_max_concurrency_limits_sends(leaf: Any) -> None:
     graph = builder.add_conditional_edges(START, lambda s: [Send("work", {"n": i}) for i in range(20)]).compile()
     with anyio.fail_after(60):
         await graph.ainvoke({"n": 1}, {"max_concurrency": 3})
-    assert (meter.bodies, meter.peak) == (20, 3)
+    assert meter.bodies == 20
+    assert meter.peak <= 3
+
+
+async def test_c36_max_concurrency_lets_as_many_run() -> None:
+    meet = threading.Barrier(3)
+
+    def leaf(state: Any) -> None:
+        meet.wait(10)
+
+    builder = StateGraph(State).add_node(leaf)
+    graph = builder.add_conditional_edges(START, lambda s: [Send("leaf", {}) for _ in range(9)]).compile()
+    await graph.ainvoke({"n": 1}, {"max_concurrency": 3})
 
 
 async def test_c36_max_concurrency_one_with_failures_retries_and_cancellation() -> None:
@@ -184,8 +196,8 @@ async def test_c36_max_concurrency_one_with_failures_retries_and_cancellation() 
             with anyio.move_on_after(0), meter.waiting():
                 await inner.ainvoke({"n": 1})
             with meter.waiting():
-                async for _ in inner.astream({"n": 1}, stream_mode="custom"):
-                    break
+                async with inner.astream({"n": 1}, stream_mode="custom") as run:
+                    await collect(run, 1)
             await checkpoints(2)
 
     policy = RetryPolicy(initial_interval=0.001, jitter=False)
@@ -333,7 +345,7 @@ async def test_c38_a_cancelled_sync_node_unwinds_at_its_next_write() -> None:
     assert seen == ["unwound"]
     with anyio.move_on_after(0.05):
         await side_by_side(node).ainvoke({"n": 1})  # nobody reads, but the writer is a cancellation point
-    assert seen == ["unwound"]
+    assert seen == ["unwound", "unwound"]
 
 
 @pytest.mark.virtual_time

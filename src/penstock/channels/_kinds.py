@@ -86,7 +86,7 @@ class EphemeralValue(UntrackedValue[V]):
 
 
 class Topic(Channel[list[Any]]):
-    """Collects everything written to it into a list; a list that is written adds its items.
+    """Collects everything written to it into a list, absent while that is empty; a list that is written adds its items.
 
     Args:
         typ: type of one item.
@@ -99,9 +99,6 @@ class Topic(Channel[list[Any]]):
         super().__init__(typ)
         self.accumulate = accumulate
 
-    def initial(self) -> list[Any]:
-        return []
-
     def reduce(self, current: list[Any] | Missing, writes: Sequence[Any]) -> list[Any]:
         items = list(current) if self.accumulate and current is not MISSING else []
         for write in writes:
@@ -113,8 +110,8 @@ class Topic(Channel[list[Any]]):
                 items.append(write)
         return items
 
-    def carry(self, current: list[Any]) -> list[Any]:
-        return current if self.accumulate else []
+    def carry(self, current: list[Any]) -> list[Any] | Missing:
+        return current if self.accumulate else MISSING
 
     def _identity(self) -> tuple[Any, ...]:
         return (self.typ, self.accumulate)

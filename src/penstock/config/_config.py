@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -163,7 +163,7 @@ def _tags(config: Mapping[str, Any]) -> tuple[str, ...]:
     tags = config.get("tags")
     if tags is None:
         return ()
-    if isinstance(tags, str) or not all(isinstance(t, str) for t in tags):
+    if isinstance(tags, str) or not isinstance(tags, Iterable) or not all(isinstance(t, str) for t in tags):
         raise TypeError(f"config['tags'] must be a list of strings, got {tags!r}")
     return tuple(tags)
 

@@ -387,8 +387,9 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
 def _policies(node: str, policy: RetryPolicy | Sequence[RetryPolicy] | None) -> tuple[RetryPolicy, ...]:
     if policy is None:
         return ()
-    several = isinstance(policy, Iterable) and not isinstance(policy, (RetryPolicy, str))
-    policies: tuple[RetryPolicy, ...] = tuple(policy) if several else (policy,)
+    given: Any = policy
+    several = isinstance(given, Iterable) and not isinstance(given, (RetryPolicy, str))
+    policies: tuple[RetryPolicy, ...] = tuple(given) if several else (given,)
     for p in policies:
         if not isinstance(p, RetryPolicy):
             raise GraphBuildError(f"node {node!r}: retry_policy must be a RetryPolicy or several, got {p!r}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..channels import Channel, LastValue
 from ..constants import END, START
 from ..errors import EmptyInputError, GraphBuildError, InvalidUpdateError, nearest
-from ..runtime._program import BodyKind, Branch, Exits, Join, NodeSpec, Program, Reader
+from ..runtime._program import Body, BodyKind, Branch, Exits, Join, NodeSpec, Program, Reader
 from ..types import Command
 from ._schema import Schema, is_pydantic
 
@@ -167,7 +167,7 @@ class _Compiler:
     def node(self, entry: NodeEntry) -> NodeSpec:
         signature = entry.signature
         if entry.subgraph is not None:
-            kind, body, subgraph = BodyKind.GRAPH, _no_body, entry.subgraph.program
+            kind, body, subgraph = BodyKind.GRAPH, _NO_BODY, entry.subgraph.program
         else:
             assert signature is not None
             kind, body, subgraph = signature.kind, signature.body, None
@@ -213,6 +213,9 @@ class _Compiler:
 
 def _no_body(_value: Any, _attempt: Any) -> Any:
     raise AssertionError("a graph is run, not called")
+
+
+_NO_BODY: Body = _no_body
 
 
 def _input_reader(schema: Schema) -> Callable[[Any], Sequence[tuple[str, Any]]]:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import contextvars
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Generic, Literal, cast, overload
+from typing import Any, Generic, Literal, overload
 
 from typing_extensions import TypedDict, TypeVar, Unpack
 
 from ..config import maybe_scope, parse_config
-from ..constants import END
 from ..errors import InvalidUpdateError, UnknownTargetError, nearest
 from ..runtime import RunStream, SyncRunStream
 from ..runtime._direct import run_here
 from ..runtime._host import Call
 from ..runtime._program import Program
+from ..runtime._result import is_pairs
 from ..runtime._sync import run_sync
 from ..runtime._task import Attempt
 from ..streams import (
@@ -559,6 +559,8 @@ class CompiledStateGraph(Generic[StateT, ContextT, InputT, OutputT]):
         keys = options.get("output_keys")
         if keys is None:
             return None
+        if not isinstance(keys, Collection):
+            raise TypeError(f"output_keys must be a key or several, got {keys!r}")
         for key in (keys,) if isinstance(keys, str) else keys:
             if key not in self.program.channels:
                 raise ValueError(f"output_keys: the state has no key {key!r}; {nearest(key, self.program.channels)}")
@@ -596,14 +598,18 @@ class CompiledStateGraph(Generic[StateT, ContextT, InputT, OutputT]):
             raise InvalidUpdateError(
                 f"the input is {input!r}, but there is nothing to resume: this version keeps no saved state yet"
             )
-        goto = [input.goto] if isinstance(input.goto, str) else list(cast("Sequence[str]", input.goto))
+        if input.graph is not None:
+            raise InvalidUpdateError(f"the input is {input!r}, but there is no parent graph to go to")
+        goto: list[Any] = list(input.goto) if isinstance(input.goto, (list, tuple)) else [input.goto]
         for target in goto:
-            if target not in self.program.nodes:
+            if not isinstance(target, str) or target not in self.program.nodes:
                 raise UnknownTargetError(
-                    f"Command(goto=...) as input names {target!r}; {nearest(target, [*self.program.nodes, END])}"
+                    f"Command(goto=...) as input names {target!r}; {nearest(target, self.program.nodes)}"
                 )
-        update = input.update
-        return self.program.read_input(dict(update) if isinstance(update, (list, tuple)) else update or {}), goto
+        update = {} if input.update is None else input.update
+        if is_pairs(update):
+            return [(key, value) for key, value in update if key in self.program.input_keys], goto
+        return self.program.read_input(update), goto
 
     def _context(self, context: Any, parent: Attempt | None) -> Any:
         if context is None:

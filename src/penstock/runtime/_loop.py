@@ -25,7 +25,7 @@ import math
 import random
 import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from threading import get_ident
 from typing import Any
 
@@ -90,7 +90,7 @@ class Pace:
     async def before_step(self) -> None:
         if self._run_ahead == 0:
             await self._merger.demand()
-        elif len(self._ends) > self._run_ahead:
+        elif len(self._ends) >= self._run_ahead:
             await self._merger.taken_up_to(self._ends.popleft())
         else:
             await anyio.lowlevel.checkpoint()
@@ -308,7 +308,8 @@ class GraphRun:
             outcomes = in_reduce_order(planned, await self._run(tasks))
             changes = commit(program, self.values, frontier, outcomes)
             self._change(changes)
-            self._show_state(changes)
+            # A superstep that only lets a key be forgotten has written nothing.
+            self._show_state(changes if not program.forgetful else {k for o in outcomes for k, _ in o.writes})
             await self._barrier()
             if self.pace is not None:
                 self.pace.after_step()
@@ -349,9 +350,9 @@ class GraphRun:
             if value is MISSING:
                 del self.values[key]
 
-    def _show_state(self, changes: dict[str, Any]) -> None:
+    def _show_state(self, written: Collection[str]) -> None:
         for feed in self.feeds:
-            feed.state(self.values, changes)
+            feed.state(self.values, written)
 
     async def _barrier(self) -> None:
         """Everything of this superstep is in the stream before anything of the next."""

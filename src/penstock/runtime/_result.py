@@ -74,14 +74,15 @@ def _read_command(program: Program, node: str, command: Command[Any], result: No
         )
     if command.update is not None:
         update = command.update
-        pairs = update if _is_pairs(update) else _pairs(node, update, command)
+        pairs = update if is_pairs(update) else _pairs(node, update, command)
         result.writes.extend(_known(program, pairs))
     goto = command.goto
     targets = goto if isinstance(goto, (list, tuple, set, frozenset)) else [goto]
     _sort_targets(program, f"Command(goto=...) of node {node!r}", targets, result.goto, result.sends)
 
 
-def _is_pairs(update: Any) -> bool:
+def is_pairs(update: Any) -> bool:
+    """Whether an update is a list of `(key, value)` pairs."""
     return isinstance(update, (list, tuple)) and all(
         isinstance(p, tuple) and len(p) == 2 and isinstance(p[0], str) for p in update
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..config import RunConfig, RunnableConfig, TaskScope
 from ..config._scope import _current
 from ..errors import NodeError
-from ..streams import Feed, Port, Throttle, no_writer
+from ..streams import Feed, Port, Throttle, no_writer, no_writer_in_thread
 from ..types import Namespace, StreamWriter
 from ._program import NodeSpec
 from ._runtime import ExecutionInfo, Runtime
@@ -139,15 +139,14 @@ class Attempt(TaskScope):
 
     def _open_writer(self) -> StreamWriter:
         feed = self.custom_feed()
-        if feed is None:
-            return no_writer
-        spec = self.task.spec
-        blocking = spec.kind.in_thread
-        writer = feed.writer(self.task, blocking=blocking, attempt=self.number)
+        blocking = self.task.spec.kind.in_thread
+        writer = no_writer if feed is None else feed.writer(self.task, blocking=blocking, attempt=self.number)
+        if writer is no_writer:
+            return no_writer_in_thread if blocking else no_writer
         if isinstance(writer, Port):
-            if self.ended:
+            if self.ended or self.aborted:
                 writer.close(aborted=self.aborted)
-            elif not feed.remote:
+            elif feed is not None and not feed.remote:
                 writer.clock = self.throttle
                 if not blocking:
                     self.throttle.ports.append(writer)

@@ -6,7 +6,7 @@ This package is the inside of the library; users meet it as `RunStream` and the 
 from __future__ import annotations
 
 from ._merger import DONE, Merger, Port, Receipt
-from ._projector import Feed, Projector, no_writer, path_of
+from ._projector import Feed, Projector, no_writer, no_writer_in_thread, path_of
 from ._request import (
     DEFAULT_HIGH_WATER_MARK,
     MODES,
@@ -33,6 +33,7 @@ __all__ = [
     "Throttle",
     "drive",
     "no_writer",
+    "no_writer_in_thread",
     "parse_mark",
     "parse_modes",
     "parse_only",

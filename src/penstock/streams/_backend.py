@@ -72,7 +72,11 @@ def loop_poster() -> Callable[[Callable[[], object]], None]:
         return post_trio
     loop = asyncio.get_running_loop()
     empty = contextvars.Context()
-    return lambda fn: loop.call_soon_threadsafe(fn, context=empty) and None
+
+    def post_asyncio(fn: Callable[[], object]) -> None:
+        loop.call_soon_threadsafe(fn, context=empty)
+
+    return post_asyncio
 
 
 def loop_clock() -> Callable[[], float]:
@@ -85,7 +89,7 @@ def loop_clock() -> Callable[[], float]:
 def carried_error(value: object) -> BaseException | None:
     """The exception that the loop is resuming a coroutine with, if it is wrapped as a value, as trio does."""
     outcome = sys.modules.get("outcome")
-    return value.error if outcome is not None and isinstance(value, outcome.Error) else None  # type: ignore[attr-defined]
+    return value.error if outcome is not None and isinstance(value, outcome.Error) else None
 
 
 def scopes_here() -> Any:

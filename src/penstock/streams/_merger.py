@@ -26,6 +26,7 @@ freeze the loop that has to make room.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -111,7 +112,8 @@ class Merger:
         self.high_water_mark = high_water_mark
         self.capacity = high_water_mark * STREAM_MARKS
         streams: tuple[MemoryObjectSendStream[Any], MemoryObjectReceiveStream[Any]]
-        streams = anyio.create_memory_object_stream(2 * self.capacity)
+        # Bounded by the ports: `capacity` items, the tickets extra.
+        streams = anyio.create_memory_object_stream(math.inf)
         self.send_stream, self.receive_stream = streams
         self.in_stream = 0
         self.tickets = 0
@@ -322,13 +324,14 @@ class Port:
         self.low = self.mark // 2
         self.unread = 0
         self.in_inbox = 0
-        self.closed = False
-        self.aborted = False
+        # A writer may be asked for only when its node cleans up.
+        self.closed = self.aborted = merger.closed
         self.clock: Clock | None = None
         self.lane: deque[Any] = deque()
         self._events: list[anyio.Event] = []
         self._thread_locks: list[threading.Lock] = []
-        merger.ports.add(self)
+        if not merger.closed:
+            merger.ports.add(self)
 
     # ---------------------------------------------------------------- writing
 
@@ -378,7 +381,9 @@ class Port:
                 return True
             raise self._overflow(self.unread)
         limit = 1 if policy == "latest" else self.mark
-        if self.unread < limit and merger.tickets < merger.capacity:
+        # Ports that have ended may leave a stream full of tickets; one that is open may always have one.
+        room = merger.capacity if self.unread else merger.capacity + len(merger.ports)
+        if self.unread < limit and merger.tickets < room:
             return True
         merger.dropped += 1
         if policy != "drop_newest" and self.lane:
@@ -393,7 +398,7 @@ class Port:
         )
 
     def _refuse(self) -> None:
-        if self.aborted or self.merger.closed:
+        if self.aborted:
             return
         raise StreamClosedError(
             "the stream writer was used after its node had ended; write before the node returns, or await the "

@@ -13,7 +13,7 @@ from threading import get_ident
 from typing import Any, Protocol
 
 from ..types import Namespace, StreamMode, StreamWriter
-from ._merger import DONE, Clock, Merger, Port, Receipt
+from ._merger import DONE, Clock, Merger, Port, Receipt, check_cancelled
 from ._request import StreamRequest
 
 Writes = Sequence[tuple[str, Any]]
@@ -103,7 +103,7 @@ class Feed:
         if not self.values or not written:
             return
         if self._bare is not None:
-            if self._bare in written:
+            if self._bare in written and self._bare in values:  # a step may forget a key
                 self._emit("values", values[self._bare])
             return
         if self._keys is not None:
@@ -118,7 +118,7 @@ class Feed:
         """A task is about to start."""
         if not self.tasks or not self._wants(task):
             return
-        payload = {"id": task.id, "name": task.name, "input": _fresh(task.input), "triggers": task.triggers}
+        payload: dict[str, Any] = {"id": task.id, "name": task.name, "input": _fresh(task.input), "triggers": task.triggers}
         if task.shown_metadata:
             payload["metadata"] = dict(task.shown_metadata)
         self._task_event("task", step, payload)
@@ -147,7 +147,7 @@ class Feed:
         """A task has ended, with its writes or an error; `behind` as for `updated`."""
         if not self.tasks or not self._wants(task):
             return
-        payload = {
+        payload: dict[str, Any] = {
             "id": task.id,
             "name": task.name,
             "error": error,
@@ -231,7 +231,7 @@ class Feed:
                 self._port(item)
             elif behind is not None and behind.pending and behind.merger is self._merger:
                 behind.put(item)
-            else:
+            elif not self._port.closed:  # by a node that ends as if it had not been cancelled
                 self._port.put(item)
 
     def _shape(self, mode: StreamMode, data: Any) -> Any:
@@ -285,6 +285,12 @@ def _fresh(value: Any) -> Any:
 
 def no_writer(chunk: Any, /) -> Receipt:
     """The writer of a node whose chunks nobody asked for."""
+    return DONE
+
+
+def no_writer_in_thread(chunk: Any, /) -> Receipt:
+    """The same for a sync node, whose thread learns of its cancellation when it writes."""
+    check_cancelled()
     return DONE
 
 

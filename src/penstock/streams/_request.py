@@ -161,7 +161,7 @@ def parse_only(
             raise ValueError(f"only.nodes: the graph has no node {name!r}; {nearest(name, known_nodes)}")
     paths = None
     if only.namespaces is not None:
-        paths = frozenset((p,) if isinstance(p, str) else tuple(p) for p in only.namespaces)
+        paths = _paths(only.namespaces)
     return Selection(nodes=nodes, paths=paths, depth=only.depth, tags=_strings("tags", only.tags))
 
 
@@ -184,10 +184,22 @@ def _as_only(value: OnlyLike) -> Only:
 def _strings(field: str, value: Collection[str] | None) -> frozenset[str] | None:
     if value is None:
         return None
-    names = frozenset((value,) if isinstance(value, str) else value)
-    if not all(isinstance(n, str) for n in names):
+    names = (value,) if isinstance(value, str) else value
+    if not _are_strings(names):
         raise TypeError(f"only.{field} must be strings, got {value!r}")
-    return names
+    return frozenset(names)
+
+
+def _paths(value: Collection[Collection[str]]) -> frozenset[tuple[str, ...]]:
+    if isinstance(value, Collection) and not isinstance(value, str):
+        paths = [(p,) if isinstance(p, str) else p for p in value]
+        if all(_are_strings(p) for p in paths):
+            return frozenset(tuple(p) for p in paths)
+    raise TypeError(f"only.namespaces must be paths of node names, got {value!r}")
+
+
+def _are_strings(value: object) -> bool:
+    return isinstance(value, Collection) and all(isinstance(item, str) for item in value)
 
 
 def parse_mark(value: Any) -> int:

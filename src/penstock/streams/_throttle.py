@@ -169,8 +169,9 @@ def _drive(
     coro: Coroutine[Any, Any, T], throttle: Throttle, context: contextvars.Context
 ) -> Generator[Any, Any, T]:
     mark = scopes_here()
-    send = functools.partial(context.run, coro.send)
-    throw = functools.partial(context.run, coro.throw)
+    run: Any = context.run
+    send = functools.partial(run, coro.send)
+    throw = functools.partial(run, coro.throw)
     value: Any = None
     error: BaseException | None = None
     while True:
