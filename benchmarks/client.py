@@ -53,9 +53,9 @@ class Worker:
         self.greeting = self._reply()
 
     @property
-    def absent(self) -> str | None:
-        """Why this system is not there, or None."""
-        return self.greeting.get("absent") or self.greeting.get("error")
+    def absent(self) -> bool:
+        """It started, and said that its system is not installed."""
+        return "absent" in self.greeting
 
     @property
     def dead(self) -> bool:

@@ -29,6 +29,12 @@ class Result:
     collecting: list[float] = field(default_factory=list)
     """As ``cost``, with the cyclic garbage collector left on."""
 
+    def refuse(self, why: str) -> None:
+        """Something went wrong after some samples: what was measured until then proves nothing."""
+        self.status = why
+        for samples in (self.cost, self.wall, self.collecting):
+            samples.clear()
+
     @property
     def median(self) -> float | None:
         return statistics.median(self.cost) if self.cost else None

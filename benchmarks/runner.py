@@ -61,7 +61,7 @@ class Case:
         try:
             self.sample()
         except Refused as refusal:
-            self.result.status = str(refusal)
+            self.result.refuse(str(refusal))
         self.samples += 1
         self.spent += perf_counter() - started
 
@@ -106,12 +106,12 @@ class Runner(AbstractContextManager["Runner"]):
         case = Case(result, lambda: sample(workload, size, seat, result), workload.metric != "memory")
         if worker.absent:
             result.status = "absent"
+        elif "error" in worker.greeting:
+            result.status = worker.greeting["error"]
         elif workload.metric == "import":
-            statement = SYSTEMS[seat.system].imports
-            # the import of asyncio does not depend on the loop that will run
-            result.status = "ok" if statement and seat.backend in ("asyncio", "trio") else "unsupported"
-            if seat.backend == "trio" and "asyncio" in SYSTEMS[seat.system].backends:
-                result.status = "unsupported"
+            system = SYSTEMS[seat.system]
+            # one backend is enough: what is imported does not depend on the loop that will run
+            result.status = "ok" if system.imports and seat.backend == system.backends[0] else "unsupported"
         else:
             # holding on to all chunks would be the very memory that is to be measured
             checked = workload.quick if workload.metric == "memory" else size
@@ -165,12 +165,10 @@ class Runner(AbstractContextManager["Runner"]):
     def _worker(self, seat: Seat) -> Worker:
         if seat not in self._workers:
             worker = self._workers[seat] = Worker(seat, self.settings.core, self.settings.timeout)
-            if not worker.absent:
-                version = worker.greeting["version"]
-                if version:
-                    self.report.versions[seat.system] = version
-            else:
-                self.progress(f"{seat.label} is absent: {worker.absent}")
+            if worker.absent:
+                self.progress(f"{seat.label} is absent: {worker.greeting['absent']}")
+            elif version := worker.greeting.get("version"):
+                self.report.versions[seat.system] = version
         return self._workers[seat]
 
     def _replace_if_dead(self, seat: Seat) -> None:

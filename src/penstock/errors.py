@@ -136,7 +136,7 @@ def add_note(error: BaseException, note: str) -> None:
     """`error.add_note(note)`, on Python 3.10, too, where only some tracebacks show it."""
     notes = getattr(error, "__notes__", None)
     if notes is None:
-        notes = error.__notes__ = []  # type: ignore[attr-defined]
+        notes = error.__notes__ = []  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
     notes.append(note)
 
 

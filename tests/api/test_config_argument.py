@@ -144,7 +144,13 @@ async def test_a_nested_run_inherits_the_config_and_adds_its_own() -> None:
         await inner.ainvoke(state)
         await inner.ainvoke(
             state,
-            {"tags": ["inner"], "metadata": {"m": 2}, "configurable": {"more": 1}, "recursion_limit": 4, "run_name": "own"},
+            {
+                "tags": ["inner"],
+                "metadata": {"m": 2},
+                "configurable": {"more": 1},
+                "recursion_limit": 4,
+                "run_name": "own",
+            },
         )
 
     await one(calls).ainvoke({"text": ""}, CONFIG)
@@ -309,7 +315,9 @@ async def test_nested_runs_inherit_the_context_unless_they_get_their_own() -> No
         own = await inner.ainvoke({"log": []}, context={"name": "Bob"})
         return {"log": inherited["log"] + own["log"]}
 
-    graph = StateGraph(State, Who).add_node(calls).add_node("sub", inner).add_edge(START, "calls").add_edge("calls", "sub")
+    graph = (
+        StateGraph(State, Who).add_node(calls).add_node("sub", inner).add_edge(START, "calls").add_edge("calls", "sub")
+    )
     result = await graph.compile().ainvoke({"log": []}, context=Who("Ada"))
     ada, bob = repr(Who("Ada")), repr(Who("Bob"))
     assert result["log"] == [ada, bob, ada, bob, ada]

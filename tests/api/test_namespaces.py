@@ -54,7 +54,11 @@ async def test_further_calls_in_one_task_are_numbered() -> None:
         for _ in range(3):
             await inner.ainvoke({"log": []})
 
-    assert await places(calling(calls), ["custom"]) == [("calls", "custom"), ("calls/1", "custom"), ("calls/2", "custom")]
+    assert await places(calling(calls), ["custom"]) == [
+        ("calls", "custom"),
+        ("calls/1", "custom"),
+        ("calls/2", "custom"),
+    ]
 
 
 async def test_a_graph_called_in_a_node_of_a_graph_called_in_a_node() -> None:

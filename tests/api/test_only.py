@@ -16,7 +16,9 @@ INPUT: dict[str, Any] = {"log": [], "text": "t"}
 BY_NODE: list[Any] = ["updates", "custom", "tasks", "debug"]
 
 
-async def origins(graph: CompiledStateGraph[Any], only: Any, modes: Any, **arguments: Any) -> list[tuple[str, str, str]]:
+async def origins(
+    graph: CompiledStateGraph[Any], only: Any, modes: Any, **arguments: Any
+) -> list[tuple[str, str, str]]:
     """Where each chunk comes from: the graph, the mode, the node (empty for `values`)."""
     chunks = await collect(graph.astream(INPUT, stream_mode=modes, subgraphs=True, only=only, **arguments))
     return [(path(ns), mode, _node(mode, chunk)) for ns, mode, chunk in chunks]

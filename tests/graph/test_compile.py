@@ -67,9 +67,16 @@ def test_a_graph_has_a_name() -> None:
 
 def test_one_graph_can_be_a_node_twice() -> None:
     inner = builder().compile(name="inner")
-    graph = StateGraph(State).add_node(inner).add_node("again", inner).add_edge(START, "inner").add_edge("inner", "again")
+    graph = (
+        StateGraph(State).add_node(inner).add_node("again", inner).add_edge(START, "inner").add_edge("inner", "again")
+    )
     chunks = list(graph.compile().stream({"log": []}, subgraphs=True))
-    assert [(len(ns), list(update)) for ns, update in chunks] == [(1, ["a"]), (0, ["inner"]), (1, ["a"]), (0, ["again"])]
+    assert [(len(ns), list(update)) for ns, update in chunks] == [
+        (1, ["a"]),
+        (0, ["inner"]),
+        (1, ["a"]),
+        (0, ["again"]),
+    ]
 
 
 async def test_one_graph_runs_many_times_at_once() -> None:

@@ -212,7 +212,14 @@ async def _no_writer(chunk: Any) -> None: ...
 
 @pytest.mark.parametrize(
     "router",
-    [by_itself, Router().method, Router(), functools.partial(by_itself), lambda state: "b", lambda state: by_itself(state, _no_writer)],
+    [
+        by_itself,
+        Router().method,
+        Router(),
+        functools.partial(by_itself),
+        lambda state: "b",
+        lambda state: by_itself(state, _no_writer),
+    ],
 )
 @pytest.mark.parametrize("node", [says("a"), lambda s: {"log": ["a"]}], ids=["async", "sync"])
 async def test_every_kind_of_function_is_a_router(node: Any, router: Any) -> None:
@@ -263,7 +270,9 @@ async def test_a_router_at_the_entry_sees_the_input() -> None:
 @pytest.mark.parametrize("path_map", [None, ["b", "c"]])
 async def test_an_unknown_target_is_an_error_at_run_time_that_names_the_nearest(path_map: Any) -> None:
     graph = builder("a", "search", "write").add_edge(START, "a").add_edge(START, "search").add_edge(START, "write")
-    graph.add_conditional_edges("a", returns("serch")).add_conditional_edges("search", returns(END) if path_map else by_end)
+    graph.add_conditional_edges("a", returns("serch")).add_conditional_edges(
+        "search", returns(END) if path_map else by_end
+    )
     with pytest.raises(UnknownTargetError) as caught:
         await graph.compile().ainvoke({"log": []})
     message = str(caught.value)
@@ -303,7 +312,9 @@ async def test_what_a_path_map_does_not_have_is_an_error(path_map: Any) -> None:
 
 def test_routers_of_one_node_need_different_names() -> None:
     graph = builder("a").add_conditional_edges(START, lambda s: "a", ["a"])
-    with pytest.raises(GraphBuildError, match="'__start__' already has a router 'condition'; give the second another name"):
+    with pytest.raises(
+        GraphBuildError, match="'__start__' already has a router 'condition'; give the second another name"
+    ):
         graph.add_conditional_edges(START, lambda s: END, [END])
 
 

@@ -260,7 +260,9 @@ async def test_a_generator_that_yields_nothing_writes_nothing() -> None:
         for update in list[dict[str, Any]]():
             yield update
 
-    assert await collect(one_node(State, node).astream({"text": "t"}, stream_mode="values")) == [{"text": "t", "log": []}]
+    assert await collect(one_node(State, node).astream({"text": "t"}, stream_mode="values")) == [
+        {"text": "t", "log": []}
+    ]
 
 
 async def test_what_a_generator_yields_may_be_a_command() -> None:

@@ -90,7 +90,13 @@ def name_of_a_checker_only(state: State, config: Config, writer: StreamWriter, r
 
 
 def with_defaults(
-    state: State, config: RunnableConfig, writer: StreamWriter, runtime: Runtime[Context], limit: int = 3, *_: Any, **__: Any
+    state: State,
+    config: RunnableConfig,
+    writer: StreamWriter,
+    runtime: Runtime[Context],
+    limit: int = 3,
+    *_: Any,
+    **__: Any,
 ) -> Any:
     assert limit == 3
     return described(config, writer, runtime)
@@ -100,7 +106,9 @@ class Callable_:
     def __call__(self, state: State, config: RunnableConfig, writer: StreamWriter, runtime: Runtime[Context]) -> Any:
         return described(config, writer, runtime)
 
-    async def method(self, state: State, config: RunnableConfig, writer: StreamWriter, runtime: Runtime[Context]) -> Any:
+    async def method(
+        self, state: State, config: RunnableConfig, writer: StreamWriter, runtime: Runtime[Context]
+    ) -> Any:
         return described(config, writer, runtime)
 
 
@@ -189,7 +197,9 @@ def test_a_misspelt_parameter_names_the_nearest() -> None:
 def test_a_known_name_with_a_type_that_does_not_fit_is_a_mistake_unless_it_has_a_default() -> None:
     def node(state: State, config: int) -> None: ...
 
-    with pytest.raises(GraphBuildError, match=r"its parameter 'config': what a run provides by that name is no <class 'int'>"):
+    with pytest.raises(
+        GraphBuildError, match=r"its parameter 'config': what a run provides by that name is no <class 'int'>"
+    ):
         StateGraph(State).add_node(node)
 
 

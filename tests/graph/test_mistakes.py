@@ -286,7 +286,12 @@ class Agent:
 
 
 AGENT = Agent()
-UP = StateGraph(State).add_node("up", lambda s: Command(goto="target", graph=Command.PARENT)).add_edge(START, "up").compile()
+UP = (
+    StateGraph(State)
+    .add_node("up", lambda s: Command(goto="target", graph=Command.PARENT))
+    .add_edge(START, "up")
+    .compile()
+)
 
 
 def calls_a_graph(state: State) -> Any:

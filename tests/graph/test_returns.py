@@ -122,7 +122,9 @@ async def test_what_is_no_update_is_an_error_that_says_what_was_got_and_expected
 
 @pytest.mark.parametrize("value", [Send("node", {}), [Send("node", {})]])
 async def test_a_send_is_not_returned_by_a_node(value: Any) -> None:
-    with pytest.raises(InvalidUpdateError, match=r"returned .*Send\(node='node'.*router, or inside Command\(goto=...\)"):
+    with pytest.raises(
+        InvalidUpdateError, match=r"returned .*Send\(node='node'.*router, or inside Command\(goto=...\)"
+    ):
         await one_node(State, lambda _: value).ainvoke({"log": []})
 
 
@@ -183,7 +185,9 @@ async def test_goto_chooses_what_runs_next(goto: Any, log: list[str]) -> None:
 
 
 async def test_goto_adds_to_the_static_edges_and_routers() -> None:
-    graph = builder(going("b")).add_node("d", logs("d")).add_edge("a", "c").add_conditional_edges("a", lambda s: "d", ["d"])
+    graph = (
+        builder(going("b")).add_node("d", logs("d")).add_edge("a", "c").add_conditional_edges("a", lambda s: "d", ["d"])
+    )
     assert await graph.compile().ainvoke({"log": []}) == {"log": ["a", "b", "c", "d"]}
 
 

@@ -364,7 +364,9 @@ def test_a_channel_can_be_given_instead_of_a_reducer() -> None:
 def test_two_writes_of_a_key_without_reducer_are_an_error_that_names_the_writers() -> None:
     builder = StateGraph(Parent).add_node("left", lambda _: {"text": "l"}).add_node("right", lambda _: {"text": "r"})
     graph = builder.add_edge(START, "left").add_edge(START, "right").compile()
-    with pytest.raises(InvalidUpdateError, match=r"key 'text', written by 'left', 'right': got 2 values in one superstep"):
+    with pytest.raises(
+        InvalidUpdateError, match=r"key 'text', written by 'left', 'right': got 2 values in one superstep"
+    ):
         graph.invoke({"text": ""})
 
 
@@ -466,7 +468,9 @@ def test_an_input_without_known_keys_runs_the_entry_all_the_same() -> None:
 @pytest.mark.parametrize("wrong", [[1], "text", 1, Parent, object()])
 def test_an_input_of_a_wrong_type_is_refused_before_anything_runs(wrong: Any) -> None:
     graph = one_node(Parent, lambda _: pytest.fail("it ran"))
-    with pytest.raises(InvalidUpdateError, match=r"the input is .*; expected a dict with keys of 'Parent'.*'log', 'text'"):
+    with pytest.raises(
+        InvalidUpdateError, match=r"the input is .*; expected a dict with keys of 'Parent'.*'log', 'text'"
+    ):
         graph.stream(wrong)
     with pytest.raises(InvalidUpdateError):
         graph.invoke(wrong)

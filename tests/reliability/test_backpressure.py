@@ -200,7 +200,7 @@ async def test_d31_three_levels_deep(name: str) -> None:
 
 
 @pytest.mark.virtual_time
-@pytest.mark.parametrize("mode", ["values", "updates", "custom", "tasks", "debug", list(MODES)])
+@pytest.mark.parametrize("mode", ["values", "updates", "custom", "tasks", "debug", list(MODES)], ids=str)
 @pytest.mark.parametrize("shape", ["sends", "subgraph_loop", "run_ahead", "generator"])
 async def test_d31_every_mode(mode: Any, shape: str) -> None:
     """Whatever makes chunks without the reader: wide supersteps, loops below, supersteps run ahead, generators.
@@ -220,7 +220,7 @@ def _endless_sends(mode: Any) -> Any:
     graph = (
         StateGraph(State)
         .add_node("leaf", _short)
-        .add_conditional_edges(START, lambda state: [Send("leaf", {"log": []})] * 400, ["leaf"])
+        .add_conditional_edges(START, lambda state: [Send("leaf", {"log": []})] * 100, ["leaf"])
         .compile()
     )
     options = {"max_concurrency": 3}
@@ -232,13 +232,13 @@ def _loop_of(node: Any) -> Graph:
 
 
 def _endless_loop_below(mode: Any) -> Any:
-    options = {"recursion_limit": 400}
+    options = {"recursion_limit": 100}
     graph = nested(_loop_of(_short), 1)
     return graph.astream({"log": []}, options, stream_mode=mode, subgraphs=True, high_water_mark=MARK)
 
 
 def _endless_run_ahead(mode: Any) -> Any:
-    options = {"recursion_limit": 400}
+    options = {"recursion_limit": 100}
     return _loop_of(_short).astream({"log": []}, options, stream_mode=mode, high_water_mark=MARK, run_ahead=10_000)
 
 

@@ -64,7 +64,7 @@ class Recorder:
     def __eq__(self, other: object) -> bool:
         return self.marks == (other.marks if isinstance(other, Recorder) else other)
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
 
     def __repr__(self) -> str:
         return f"Recorder({self.marks!r})"

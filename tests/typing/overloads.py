@@ -3,6 +3,8 @@
 `assert_type` holds the inferred type to be exactly the one named.
 """
 
+# mypy: disable-error-code="unused-awaitable"
+
 from __future__ import annotations
 
 from collections.abc import Collection
@@ -13,7 +15,7 @@ from typing_extensions import TypedDict, assert_type
 
 from penstock.config import RunnableConfig, get_config, get_stream_writer
 from penstock.graph import END, START, CompiledStateGraph, MessagesState, StateGraph
-from penstock.runtime import Runtime, RunStream, SyncRunStream, get_runtime
+from penstock.runtime import RunStream, Runtime, SyncRunStream, get_runtime
 from penstock.types import (
     Command,
     CustomStreamPart,
@@ -163,9 +165,7 @@ def astream(graph: Graph, mode: StreamMode, flag: bool, modes: Collection[Stream
         RunStream[tuple[Namespace, tuple[Any, dict[str, Any]]]],
     )
     assert_type(graph.astream({}, stream_mode="tasks", subgraphs=True), RunStream[tuple[Namespace, Task]])
-    assert_type(
-        graph.astream({}, stream_mode=["values"], subgraphs=True), RunStream[tuple[Namespace, StreamMode, Any]]
-    )
+    assert_type(graph.astream({}, stream_mode=["values"], subgraphs=True), RunStream[tuple[Namespace, StreamMode, Any]])
     assert_type(graph.astream({}, subgraphs=False), RunStream[Bare])
     assert_type(graph.astream({}, subgraphs=flag), RunStream[Any])
 
@@ -182,7 +182,7 @@ def options(graph: CompiledStateGraph[State, Ctx]) -> None:
             {"configurable": {"thread": 1}, "recursion_limit": 5, "free": 1},
             context=Ctx("Ada"),
             output_keys=["text"],
-            print_mode=("custom",),
+            print_mode=["custom"],
             only=Only(nodes=["node"], depth=0),
             high_water_mark=8,
             overflow={"custom": "latest"},
@@ -209,6 +209,7 @@ async def reading(graph: Graph) -> None:
     async for namespace, mode, payload in graph.astream({}, stream_mode=["values"], subgraphs=True):
         assert_type(namespace, tuple[str, ...])
         assert_type(mode, StreamMode)
+        assert_type(payload, Any)
     async with graph.astream({}, stream_mode="custom") as run:
         assert_type(run, RunStream[Any])
         assert_type(run.statistics().buffered, int)
@@ -278,5 +279,3 @@ def stream(graph: Graph, mode: StreamMode, flag: bool, modes: Collection[StreamM
             assert_type(payload, Any)
         assert_type(run.result(), Any)
         run.close()
-
-

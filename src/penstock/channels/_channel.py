@@ -45,7 +45,7 @@ class Channel(ABC, Generic[V]):
     __slots__ = ("typ",)
 
     def __init__(self, typ: Any) -> None:
-        self.typ = typ
+        self.typ: Any = typ
 
     def initial(self) -> V | Missing:
         """The value before the first write; `MISSING` if the key is absent until then."""

@@ -65,7 +65,7 @@ class UntrackedValue(AnyValue[V]):
 
     def __init__(self, typ: Any, guard: bool = True) -> None:
         super().__init__(typ)
-        self.guard = guard
+        self.guard: bool = guard
 
     def reduce(self, current: V | Missing, writes: Sequence[Any]) -> V:
         if self.guard and len(writes) != 1:
@@ -97,7 +97,7 @@ class Topic(Channel[list[Any]]):
 
     def __init__(self, typ: Any, accumulate: bool = False) -> None:
         super().__init__(typ)
-        self.accumulate = accumulate
+        self.accumulate: bool = accumulate
 
     def reduce(self, current: list[Any] | Missing, writes: Sequence[Any]) -> list[Any]:
         items = list(current) if self.accumulate and current is not MISSING else []
@@ -141,9 +141,9 @@ class BinaryOperatorAggregate(Channel[V], Generic[V]):
 
     def __init__(self, typ: Any, operator: Callable[[V, Any], V]) -> None:
         super().__init__(typ)
-        self.operator = operator
-        origin = get_origin(typ) or typ
-        self._start: Callable[[], Any] = _CONCRETE.get(origin, origin)
+        self.operator: Callable[[V, Any], V] = operator
+        start: Callable[[], Any] = get_origin(typ) or typ
+        self._start: Callable[[], Any] = _CONCRETE.get(start, start)
 
     def initial(self) -> V | Missing:
         try:

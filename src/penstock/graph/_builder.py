@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Generic, overload
+from typing import Any, Generic, TypeAlias, overload
 
 from typing_extensions import Self, TypeVar
 
@@ -24,6 +24,7 @@ InputT = TypeVar("InputT", default=StateT)
 OutputT = TypeVar("OutputT", default=StateT)
 
 RESERVED = frozenset({START, END})
+NodeLike: TypeAlias = Callable[..., Any] | CompiledStateGraph[Any, Any, Any, Any]
 # They separate the segments of a namespace.
 _SEPARATORS = "|:"
 
@@ -123,7 +124,7 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
     @overload
     def add_node(
         self,
-        node: Callable[..., Any] | CompiledStateGraph[Any, Any, Any, Any],
+        node: NodeLike,
         /,
         *,
         defer: bool = False,
@@ -138,7 +139,7 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
     def add_node(
         self,
         node: str,
-        action: Callable[..., Any] | CompiledStateGraph[Any, Any, Any, Any],
+        action: NodeLike,
         /,
         *,
         defer: bool = False,
@@ -238,11 +239,11 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
         if name in self._description.nodes:
             raise GraphBuildError(f"node {name!r} was already added; give the second one another name")
 
-    def add_sequence(self, nodes: Sequence[Callable[..., Any] | tuple[str, Callable[..., Any]]]) -> Self:
+    def add_sequence(self, nodes: Sequence[NodeLike | tuple[str, NodeLike]]) -> Self:
         """Add several nodes, each with an edge from the one before.
 
         Args:
-            nodes: functions, or `(name, function)` pairs; at least one.
+            nodes: functions and compiled graphs, or `(name, function)` pairs; at least one.
 
         Raises:
             GraphBuildError: as `add_node`; or there are none.
@@ -389,7 +390,7 @@ def _policies(node: str, policy: RetryPolicy | Sequence[RetryPolicy] | None) -> 
         return ()
     given: Any = policy
     several = isinstance(given, Iterable) and not isinstance(given, (RetryPolicy, str))
-    policies: tuple[RetryPolicy, ...] = tuple(given) if several else (given,)
+    policies: tuple[Any, ...] = tuple(given) if several else (given,)
     for p in policies:
         if not isinstance(p, RetryPolicy):
             raise GraphBuildError(f"node {node!r}: retry_policy must be a RetryPolicy or several, got {p!r}")
@@ -413,5 +414,3 @@ def _seconds(node: str, timeout: Any, signature: Signature | None) -> float | No
             "or let the function watch the time itself"
         )
     return float(timeout)
-
-

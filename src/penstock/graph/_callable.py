@@ -68,7 +68,7 @@ def read_function(function: Any, where: str, *, handles_error: bool = False) -> 
     while isinstance(inner, functools.partial):
         inner = inner.func
     if not (inspect.isroutine(inner) or inspect.isclass(inner)):
-        inner = type(inner).__call__.__get__(inner)  # a callable object
+        inner = inner.__call__  # a callable object
     hints = _hints(inner)
     try:
         parameters = list(inspect.signature(function).parameters.values())

@@ -234,8 +234,9 @@ def _input_pairs(value: Any, schema: Schema) -> Iterable[tuple[str, Any]]:
         raise EmptyInputError(f"the input is None; expected a dict with keys of {schema.name!r}")
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return [(f.name, getattr(value, f.name)) for f in dataclasses.fields(value)]
-    if is_pydantic(type(value)):
-        return [(name, getattr(value, name)) for name in type(value).model_fields]
+    kind: Any = type(value)
+    if is_pydantic(kind):
+        return [(name, getattr(value, name)) for name in kind.model_fields]
     raise InvalidUpdateError(
         f"the input is {value!r} ({type(value).__name__}); expected a dict with keys of {schema.name!r}"
         + (f", or an instance of it: {', '.join(map(repr, schema.keys))}" if schema.keys else "")

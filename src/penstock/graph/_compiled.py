@@ -68,7 +68,7 @@ class CompiledStateGraph(Generic[StateT, ContextT, InputT, OutputT]):
     __slots__ = ("_context_schema", "program")
 
     def __init__(self, program: Program, context_schema: Any = None) -> None:
-        self.program = program
+        self.program: Program = program
         self._context_schema = context_schema
 
     @property
@@ -92,7 +92,7 @@ class CompiledStateGraph(Generic[StateT, ContextT, InputT, OutputT]):
         input: Any,
         config: Mapping[str, Any] | None = None,
         *,
-        stream_mode: StreamMode | Collection[StreamMode] = "updates",
+        stream_mode: StreamMode | Collection[StreamMode] | None = "updates",
         subgraphs: bool = False,
         version: Literal["v2"],
         **options: Unpack[StreamOptions],
@@ -103,7 +103,7 @@ class CompiledStateGraph(Generic[StateT, ContextT, InputT, OutputT]):
         input: Any,
         config: Mapping[str, Any] | None = None,
         *,
-        stream_mode: Literal["values", "updates", "debug", "checkpoints", "tools"] = "updates",
+        stream_mode: Literal["values", "updates", "debug", "checkpoints", "tools"] | None = "updates",
         subgraphs: Literal[False] = False,
         version: Literal["v1"] = "v1",
         **options: Unpack[StreamOptions],
@@ -114,7 +114,7 @@ class CompiledStateGraph(Generic[StateT, ContextT, InputT, OutputT]):
         input: Any,
         config: Mapping[str, Any] | None = None,
         *,
-        stream_mode: Literal["values", "updates", "debug", "checkpoints", "tools"] = "updates",
+        stream_mode: Literal["values", "updates", "debug", "checkpoints", "tools"] | None = "updates",
         subgraphs: Literal[True],
         version: Literal["v1"] = "v1",
         **options: Unpack[StreamOptions],
@@ -213,7 +213,7 @@ class CompiledStateGraph(Generic[StateT, ContextT, InputT, OutputT]):
         input: Any,
         config: Mapping[str, Any] | None = None,
         *,
-        stream_mode: StreamMode | Collection[StreamMode] = "updates",
+        stream_mode: StreamMode | Collection[StreamMode] | None = "updates",
         subgraphs: bool = False,
         version: Literal["v1", "v2"] = "v1",
         **options: Unpack[StreamOptions],
@@ -223,7 +223,7 @@ class CompiledStateGraph(Generic[StateT, ContextT, InputT, OutputT]):
         input: Any,
         config: Mapping[str, Any] | None = None,
         *,
-        stream_mode: StreamMode | Collection[StreamMode] = "updates",
+        stream_mode: StreamMode | Collection[StreamMode] | None = "updates",
         subgraphs: bool = False,
         version: Literal["v1", "v2"] = "v1",
         **options: Unpack[StreamOptions],
@@ -279,7 +279,7 @@ class CompiledStateGraph(Generic[StateT, ContextT, InputT, OutputT]):
         input: Any,
         config: Mapping[str, Any] | None = None,
         *,
-        stream_mode: StreamMode | Collection[StreamMode] = "updates",
+        stream_mode: StreamMode | Collection[StreamMode] | None = "updates",
         subgraphs: bool = False,
         version: Literal["v2"],
         **options: Unpack[StreamOptions],
@@ -290,7 +290,7 @@ class CompiledStateGraph(Generic[StateT, ContextT, InputT, OutputT]):
         input: Any,
         config: Mapping[str, Any] | None = None,
         *,
-        stream_mode: Literal["values", "updates", "debug", "checkpoints", "tools"] = "updates",
+        stream_mode: Literal["values", "updates", "debug", "checkpoints", "tools"] | None = "updates",
         subgraphs: Literal[False] = False,
         version: Literal["v1"] = "v1",
         **options: Unpack[StreamOptions],
@@ -301,7 +301,7 @@ class CompiledStateGraph(Generic[StateT, ContextT, InputT, OutputT]):
         input: Any,
         config: Mapping[str, Any] | None = None,
         *,
-        stream_mode: Literal["values", "updates", "debug", "checkpoints", "tools"] = "updates",
+        stream_mode: Literal["values", "updates", "debug", "checkpoints", "tools"] | None = "updates",
         subgraphs: Literal[True],
         version: Literal["v1"] = "v1",
         **options: Unpack[StreamOptions],
@@ -400,7 +400,7 @@ class CompiledStateGraph(Generic[StateT, ContextT, InputT, OutputT]):
         input: Any,
         config: Mapping[str, Any] | None = None,
         *,
-        stream_mode: StreamMode | Collection[StreamMode] = "updates",
+        stream_mode: StreamMode | Collection[StreamMode] | None = "updates",
         subgraphs: bool = False,
         version: Literal["v1", "v2"] = "v1",
         **options: Unpack[StreamOptions],
@@ -410,7 +410,7 @@ class CompiledStateGraph(Generic[StateT, ContextT, InputT, OutputT]):
         input: Any,
         config: Mapping[str, Any] | None = None,
         *,
-        stream_mode: StreamMode | Collection[StreamMode] = "updates",
+        stream_mode: StreamMode | Collection[StreamMode] | None = "updates",
         subgraphs: bool = False,
         version: Literal["v1", "v2"] = "v1",
         **options: Unpack[StreamOptions],
@@ -441,6 +441,47 @@ class CompiledStateGraph(Generic[StateT, ContextT, InputT, OutputT]):
 
     # ---------------------------------------------------------------- to the end
 
+    @overload
+    async def ainvoke(
+        self,
+        input: Any,
+        config: Mapping[str, Any] | None = None,
+        *,
+        stream_mode: Literal["values"] = "values",
+        version: Literal["v1"] = "v1",
+        **options: Unpack[StreamOptions],
+    ) -> Any: ...
+    @overload
+    async def ainvoke(
+        self,
+        input: Any,
+        config: Mapping[str, Any] | None = None,
+        *,
+        stream_mode: Literal["values"] = "values",
+        version: Literal["v2"],
+        **options: Unpack[StreamOptions],
+    ) -> GraphOutput: ...
+    @overload
+    async def ainvoke(
+        self,
+        input: Any,
+        config: Mapping[str, Any] | None = None,
+        *,
+        stream_mode: Literal["updates", "debug", "checkpoints", "tools", "custom", "messages", "tasks"]
+        | Collection[StreamMode],
+        version: Literal["v1", "v2"] = "v1",
+        **options: Unpack[StreamOptions],
+    ) -> list[Any]: ...
+    @overload
+    async def ainvoke(
+        self,
+        input: Any,
+        config: Mapping[str, Any] | None = None,
+        *,
+        stream_mode: StreamMode | Collection[StreamMode] = "values",
+        version: Literal["v1", "v2"] = "v1",
+        **options: Unpack[StreamOptions],
+    ) -> Any: ...
     async def ainvoke(
         self,
         input: Any,
@@ -491,6 +532,47 @@ class CompiledStateGraph(Generic[StateT, ContextT, InputT, OutputT]):
             chunks = [chunk async for chunk in run]
             return chunks if stream_mode != "values" else self._output(await run.result(), version)
 
+    @overload
+    def invoke(
+        self,
+        input: Any,
+        config: Mapping[str, Any] | None = None,
+        *,
+        stream_mode: Literal["values"] = "values",
+        version: Literal["v1"] = "v1",
+        **options: Unpack[StreamOptions],
+    ) -> Any: ...
+    @overload
+    def invoke(
+        self,
+        input: Any,
+        config: Mapping[str, Any] | None = None,
+        *,
+        stream_mode: Literal["values"] = "values",
+        version: Literal["v2"],
+        **options: Unpack[StreamOptions],
+    ) -> GraphOutput: ...
+    @overload
+    def invoke(
+        self,
+        input: Any,
+        config: Mapping[str, Any] | None = None,
+        *,
+        stream_mode: Literal["updates", "debug", "checkpoints", "tools", "custom", "messages", "tasks"]
+        | Collection[StreamMode],
+        version: Literal["v1", "v2"] = "v1",
+        **options: Unpack[StreamOptions],
+    ) -> list[Any]: ...
+    @overload
+    def invoke(
+        self,
+        input: Any,
+        config: Mapping[str, Any] | None = None,
+        *,
+        stream_mode: StreamMode | Collection[StreamMode] = "values",
+        version: Literal["v1", "v2"] = "v1",
+        **options: Unpack[StreamOptions],
+    ) -> Any: ...
     def invoke(
         self,
         input: Any,
@@ -535,7 +617,7 @@ class CompiledStateGraph(Generic[StateT, ContextT, InputT, OutputT]):
 
     def _request(
         self,
-        stream_mode: StreamMode | Collection[StreamMode],
+        stream_mode: StreamMode | Collection[StreamMode] | None,
         subgraphs: bool,
         version: Literal["v1", "v2"],
         options: StreamOptions,

@@ -59,7 +59,7 @@ def _may_go_on(function: Any, package: str, seen: set[Any]) -> bool:
             return graph.open_ended
     function = getattr(function, "__func__", function)
     if not hasattr(function, "__code__"):
-        owner, function = function, getattr(type(function), "__call__", None)  # a callable object
+        owner, function = function, type(function).__call__  # a callable object
     code = getattr(function, "__code__", None)
     if code is None:
         return True

@@ -73,12 +73,13 @@ def read_schema(typ: Any, role: str) -> Schema:
         )
     arguments = get_args(typ)
     typ = get_origin(typ) or typ
-    bound = dict(zip(getattr(typ, "__parameters__", ()), arguments))
+    name = typ.__name__
+    bound: dict[Any, Any] = dict(zip(getattr(typ, "__parameters__", ()), arguments, strict=False))
     try:
         hints = get_type_hints(typ, include_extras=True)
     except Exception as error:
         raise GraphBuildError(
-            f"{role} {typ.__name__!r}: its annotations cannot be resolved ({error}); define the names they use at "
+            f"{role} {name!r}: its annotations cannot be resolved ({error}); define the names they use at "
             "module level, or import them outside of TYPE_CHECKING"
         ) from error
     fields = {key: _taken_apart(hint) for key, hint in hints.items()}
@@ -94,10 +95,9 @@ def read_schema(typ: Any, role: str) -> Schema:
         if manager is not None:
             managed[key] = manager
         else:
-            where = f"{role} {typ.__name__!r}, key {key!r}"
-            if isinstance(value_type, TypeVar):
-                value_type = bound.get(value_type, value_type)
-            channels[key] = _channel(where, value_type, metadata)
+            where = f"{role} {name!r}, key {key!r}"
+            known = bound.get(value_type, value_type) if isinstance(value_type, TypeVar) else value_type
+            channels[key] = _channel(where, known, metadata)
     return Schema(typ, channels, managed, None if is_typeddict(typ) else _builder(typ))
 
 
@@ -115,7 +115,8 @@ def _taken_apart(hint: Any) -> tuple[Any, Sequence[Any]]:
 
 def _builder(typ: Any) -> Callable[[dict[str, Any]], Any]:
     if is_pydantic(typ):
-        return lambda values: typ.model_validate(values)
+        validate: Callable[[dict[str, Any]], Any] = typ.model_validate
+        return validate
     return lambda values: typ(**values)
 
 

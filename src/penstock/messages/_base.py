@@ -38,7 +38,7 @@ class BaseMessage:
     type: ClassVar[str] = "base"
     """Who says it: `"human"`, `"ai"`, `"system"`, `"tool"`; for a chunk the name of its class."""
 
-    __hash__: ClassVar[None]  # type: ignore[assignment]  # messages can be changed
+    __hash__: ClassVar[None]  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride]  # messages can be changed
     __match_args__ = ("content",)
 
     _fields: ClassVar[tuple[tuple[str, str], ...]] = (

@@ -101,7 +101,7 @@ def coerce_message(message: MessageLike) -> BaseMessage:
         ```
     """
     if is_message(message):
-        return message  # type: ignore[return-value]
+        return message  # type: ignore[return-value]  # pyright: ignore[reportReturnType]
     if isinstance(message, str):
         return HumanMessage(message)
     if isinstance(message, Mapping):
@@ -184,7 +184,7 @@ def _from_mapping(given: Mapping[str, Any]) -> BaseMessage:
             f"keys {sorted(map(str, given))}"
         )
     if cls is RemoveMessage:
-        return RemoveMessage(given.get("id"))  # type: ignore[arg-type]
+        return RemoveMessage(given.get("id"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     if "content" not in given and not (issubclass(cls, AIMessage) and given.get("tool_calls")):
         raise MessageError(
             f"a message dict needs content beside its role {role!r}; got {_short.repr(dict(given))}"

@@ -27,7 +27,9 @@ async def call_body(attempt: Attempt, kind: BodyKind, body: Body, value: Any) ->
         return await _drive_awaitable(attempt, attempt.context.run(body, value, attempt))
     if kind is BodyKind.INLINE or kind is BodyKind.SYNC:
         inline = kind is BodyKind.INLINE
-        result = attempt.context.run(body, value, attempt) if inline else await _in_thread(attempt, body, value, attempt)
+        result = (
+            attempt.context.run(body, value, attempt) if inline else await _in_thread(attempt, body, value, attempt)
+        )
         # A plain function around an async one: a decorator's wrapper, a lambda.
         return await _drive_awaitable(attempt, result) if inspect.isawaitable(result) else result
     if kind is BodyKind.ASYNC_GENERATOR:

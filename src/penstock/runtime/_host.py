@@ -180,6 +180,8 @@ class HostedRun:
         if error is None:
             if self.cancelled:
                 return None
+            if self.merger is not None:
+                self.merger.close()  # nobody can read in a loop that is gone
             return RunCancelledError("the event loop was shut down while the run was going on")
         return plain_error(error) if isinstance(error, Exception) else error
 
@@ -235,6 +237,8 @@ class HostedRun:
         """Nobody reads any more: end the run, and log the error that it may end with. For the loop's thread only."""
         self.abandoned = True
         if self.thread_id and self.ended.is_set():
+            if self.merger is not None:
+                self.merger.close()
             self._report_unfetched()
         else:
             self.cancel()

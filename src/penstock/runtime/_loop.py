@@ -43,7 +43,7 @@ from ..errors import (
     add_note,
 )
 from ..managed import StepProgress
-from ..streams import Feed, Merger, Projector
+from ..streams import Feed, Merger, Projector, Throttle
 from ..streams._backend import native_cancel_requested
 from ..types import Command, Namespace
 from ._body import call_body
@@ -165,35 +165,35 @@ class GraphRun:
         output_keys: str | tuple[str, ...] | None = None,
         shown_keys: str | tuple[str, ...] | None = None,
     ) -> None:
-        self.program = program
-        self.writes = writes
-        self.config = config
-        self.user_context = user_context
-        self.goto = goto
-        self.projectors = projectors
-        self.namespace = namespace
+        self.program: Program = program
+        self.writes: Sequence[tuple[str, Any]] = writes
+        self.config: RunConfig = config
+        self.user_context: Any = user_context
+        self.goto: Sequence[str] = goto
+        self.projectors: Sequence[Projector] = projectors
+        self.namespace: Namespace = namespace
         feeds = (p.feed(namespace, program, shown_keys) for p in projectors)
         self.feeds: tuple[Feed, ...] = tuple(f for f in feeds if f is not None)
-        self.parent = parent
-        self.context = context
-        self.hosted = hosted
-        self.pace = pace
+        self.parent: Attempt | None = parent
+        self.context: contextvars.Context = context
+        self.hosted: bool = hosted
+        self.pace: Pace | None = pace
         self._output_keys = program.output_keys if output_keys is None else output_keys
-        self.thread_id = get_ident()
+        self.thread_id: int = get_ident()
         # A sync call on the loop's own thread runs on another loop: nothing of its parent's can be waited for.
-        self.remote = parent is not None and parent.task.run.thread_id != self.thread_id
+        self.remote: bool = parent is not None and parent.task.run.thread_id != self.thread_id
         # Whoever holds this run back holds back the attempt around it, unless that is the reader itself.
-        self.clock = None if parent is None or pace is not None or self.remote else parent.throttle
+        self.clock: Throttle | None = None if parent is None or pace is not None or self.remote else parent.throttle
         for feed in self.feeds:
             feed.stop_with(self.clock)
         self.ids: IdSource = IdSource() if parent is None else parent.task.run.ids
-        self.step = 0
+        self.step: int = 0
         self.values: dict[str, Any] = {}
-        self.frontier = Frontier()
+        self.frontier: Frontier = Frontier()
         self.live: set[Attempt] = set()
-        self.draining = False
-        self.deadline = math.inf
-        self.wrote = False
+        self.draining: bool = False
+        self.deadline: float = math.inf
+        self.wrote: bool = False
         self._slots = self._find_slots()
         self._threads: anyio.CapacityLimiter | None = None
 
@@ -400,7 +400,7 @@ class GraphRun:
             raise attach_others(group_run.failures)
         if group_run.handovers:
             raise group_run.handovers[0]
-        return group_run.outcomes  # type: ignore[return-value]  # no failure: none is missing
+        return [outcome for outcome in group_run.outcomes if outcome is not None]  # no failure: none is missing
 
     def abort(self) -> None:
         """Open every gate a cancelled task could be waiting at."""
@@ -527,6 +527,9 @@ class GraphRun:
                 port.merger.drain_inbox()
             if port.pending:
                 await port.flush()
+        for feed in self.feeds:
+            if feed.relaying:
+                await feed.flush_relay()
 
     async def _within_timeout(self, attempt: Attempt) -> Any:
         task = attempt.task

@@ -105,4 +105,4 @@ def _after_fork() -> None:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 # Before the interpreter joins its threads: worker threads of a live run are among them.
-threading._register_atexit(_close_all)  # type: ignore[attr-defined]
+threading._register_atexit(_close_all)  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]

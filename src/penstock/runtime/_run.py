@@ -275,7 +275,6 @@ class RunStream(AsyncIterator[ChunkT], Generic[ChunkT]):
         if run is None or run.merger is None:
             return
         if run.ended.is_set():
-            run.merger.close()
             run.abandon()  # it may have failed before its reader did
             return
         if self._strict or self._closed:

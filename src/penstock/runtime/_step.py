@@ -27,7 +27,8 @@ class Planned(NamedTuple):
 
     spec: NodeSpec
     send: Send | None = None
-    index: int = 0
+    # Not the method that a tuple has by this name.
+    index: int = 0  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride]
 
 
 @dataclass

@@ -125,7 +125,7 @@ class _Bridge:
             self._parent.children.discard(self)
         self.ended.set()
         if self._abandoned:
-            self._close_portal()
+            self._clear_up()
         if self._on_end is not None:
             self._on_end()
 
@@ -136,23 +136,25 @@ class _Bridge:
 
     def cancel(self) -> None:
         """Cancel the run, from any thread, without waiting."""
-        self._end_with(self.run.cancel)
-
-    def abandon(self) -> None:
-        """Nobody reads any more, and nobody waits: cancel the run, and log the error that it may end with."""
-        self._abandoned = True
-        self._end_with(self.run.abandon)
-        if self.ended.is_set():
-            self._close_portal()
-
-    def _end_with(self, cancel: Callable[[], object]) -> None:
         if self._begun.acquire(blocking=False):
             self.ended.set()  # and it never begins
             return
         try:
-            self.post(cancel)
+            self.post(self.run.cancel)
         except RuntimeError:
             self.ended.set()  # the loop is gone, and the run with it
+
+    def abandon(self) -> None:
+        """Nobody reads any more, and nobody waits: cancel the run, and log the error that it may end with."""
+        self._abandoned = True
+        self.cancel()
+        # The loop looks at `_abandoned` after it has set `ended`: whichever comes second sees the other.
+        if self.ended.is_set():
+            self._clear_up()
+
+    def _clear_up(self) -> None:
+        self.run.abandon()
+        self._close_portal()
 
     def wait(self) -> None:
         """Wait until everything has ended."""
@@ -262,17 +264,17 @@ class SyncRunStream(Iterator[ChunkT], Generic[ChunkT]):
         from_outside = bridge.run.cancelled and not self._closed
         self._closed = True
         bridge.wait()
-        error = bridge.run.take_error()
+        failure = bridge.run.take_error()
         self._shut()
-        if error is None and from_outside:
+        if failure is None and from_outside:
             raise _cancelled_from_outside()
-        if error is None:
+        if failure is None:
             self._result = bridge.run.result
             raise StopIteration
         try:
-            raise error
+            raise failure
         finally:
-            del error, self
+            del failure, self
 
     def _start(self) -> _Bridge:
         assert self._call is not None
@@ -340,7 +342,11 @@ class SyncRunStream(Iterator[ChunkT], Generic[ChunkT]):
 
     def __del__(self) -> None:
         bridge = getattr(self, "_bridge", None)
-        if bridge is None or sys.is_finalizing():
+        if bridge is None:
+            return
+        if sys.is_finalizing():
+            if bridge.ended.is_set():
+                self._shut()
             return
         if get_ident() == self._thread and not in_event_loop():
             self.close()  # `break` in a plain loop: wait, as a generator would

@@ -13,7 +13,7 @@ from ..config import RunConfig, RunnableConfig, TaskScope
 from ..config._scope import _current
 from ..errors import NodeError
 from ..streams import Feed, Port, Throttle, no_writer, no_writer_in_thread
-from ..types import Namespace, StreamWriter
+from ..types import Namespace, Send, StreamWriter
 from ._program import NodeSpec
 from ._runtime import ExecutionInfo, Runtime
 from ._step import Planned
@@ -28,14 +28,14 @@ class Task:
     __slots__ = ("_id", "attempt", "calls", "index", "input", "run", "send", "spec", "step")
 
     def __init__(self, run: GraphRun, planned: Planned, step: int, input_: Any) -> None:
-        self.run = run
+        self.run: GraphRun = run
         self.spec: NodeSpec = planned.spec
-        self.send = planned.send
-        self.index = planned.index
-        self.step = step
-        self.input = input_
-        self.attempt = 1
-        self.calls = 0  # of graphs, all attempts together
+        self.send: Send | None = planned.send
+        self.index: int = planned.index
+        self.step: int = step
+        self.input: Any = input_
+        self.attempt: int = 1
+        self.calls: int = 0  # of graphs, all attempts together
         self._id: str | None = None
 
     @property
@@ -114,17 +114,18 @@ class Attempt(TaskScope):
     def __init__(
         self, task: Task, number: int, holds_slot: bool = False, error: NodeError | None = None
     ) -> None:
-        self.task = task
-        self.number = task.attempt = number
-        self.holds_slot = holds_slot
-        self.error = error
+        self.task: Task = task
+        self.number: int = number
+        task.attempt = number
+        self.holds_slot: bool = holds_slot
+        self.error: NodeError | None = error
         run = task.run
-        self.throttle = Throttle(run.deadline, None if run.parent is None else run.parent.throttle, run.clock)
+        self.throttle: Throttle = Throttle(run.deadline, None if run.parent is None else run.parent.throttle, run.clock)
         self.context: contextvars.Context = run.context.copy()
         self.context.run(_current.set, self)
         self.children: set[Any] = set()
-        self.ended = False
-        self.aborted = False
+        self.ended: bool = False
+        self.aborted: bool = False
         self._writer: StreamWriter | None = None
         self.writes: Sequence[tuple[str, Any]] = ()
         self._lent = 0

@@ -86,9 +86,9 @@ def loop_clock() -> Callable[[], float]:
     return asyncio.get_running_loop().time
 
 
-def carried_error(value: object) -> BaseException | None:
+def carried_error(value: Any) -> BaseException | None:
     """The exception that the loop is resuming a coroutine with, if it is wrapped as a value, as trio does."""
-    outcome = sys.modules.get("outcome")
+    outcome: Any = sys.modules.get("outcome")
     return value.error if outcome is not None and isinstance(value, outcome.Error) else None
 
 

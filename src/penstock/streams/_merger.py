@@ -102,6 +102,7 @@ class Merger:
         "ports",
         "post",
         "receive_stream",
+        "relay_port",
         "send_stream",
         "taken",
         "thread_id",
@@ -109,25 +110,25 @@ class Merger:
     )
 
     def __init__(self, high_water_mark: int) -> None:
-        self.high_water_mark = high_water_mark
-        self.capacity = high_water_mark * STREAM_MARKS
-        streams: tuple[MemoryObjectSendStream[Any], MemoryObjectReceiveStream[Any]]
+        self.high_water_mark: int = high_water_mark
+        self.capacity: int = high_water_mark * STREAM_MARKS
+        self.send_stream: MemoryObjectSendStream[Any]
+        self.receive_stream: MemoryObjectReceiveStream[Any]
         # Bounded by the ports: `capacity` items, the tickets extra.
-        streams = anyio.create_memory_object_stream(math.inf)
-        self.send_stream, self.receive_stream = streams
-        self.in_stream = 0
-        self.tickets = 0
-        self.buffered = 0
-        self.peak = 0
-        self.taken = 0
-        self.dropped = 0
-        self.blocked_time = 0.0
-        self.closed = False
-        self.asking = False
-        self.admitting = False
+        self.send_stream, self.receive_stream = anyio.create_memory_object_stream(math.inf)
+        self.in_stream: int = 0
+        self.tickets: int = 0
+        self.buffered: int = 0
+        self.peak: int = 0
+        self.taken: int = 0
+        self.dropped: int = 0
+        self.blocked_time: float = 0.0
+        self.closed: bool = False
+        self.asking: bool = False
+        self.admitting: bool = False
         self.ports: set[Port] = set()
-        self.lock = threading.Lock()
-        self.thread_id = get_ident()
+        self.lock: threading.Lock = threading.Lock()
+        self.thread_id: int = get_ident()
         self.post: Callable[[Callable[[], object]], None] = loop_poster()
         self._ring: deque[Port] = deque()
         self._ready: Callable[[], object]
@@ -135,6 +136,7 @@ class Merger:
         self._goal: int | None = None
         self._inbox: deque[tuple[Port, Any]] = deque()
         self._inbox_posted = False
+        self.relay_port: Port | None = None
 
     # ---------------------------------------------------------------- consumer
 
@@ -227,6 +229,16 @@ class Merger:
         """Serve a port's lane from now on; called when the lane gets its first item."""
         self._ring.append(port)
 
+    def relay(self) -> Port:
+        """The port for everything that comes from runs on other loops.
+
+        They cannot wait for a flush, so their order is kept by one lane for all of them.
+        """
+        with self.lock:
+            if self.relay_port is None:
+                self.relay_port = Port(self)
+            return self.relay_port
+
     def from_thread(self, port: Port, item: Any) -> bool:
         """Hand over an item from another thread; the lock is held. True if `drain_inbox` must be posted."""
         self._inbox.append((port, item))
@@ -303,6 +315,7 @@ class Port:
         "mark",
         "merger",
         "policy",
+        "relay",
         "shape",
         "unread",
     )
@@ -315,17 +328,19 @@ class Port:
         blocking: bool = False,
         shape: Callable[[Any], Any] | None = None,
     ) -> None:
-        self.merger = merger
-        self.policy = policy
-        self.lossy = policy not in ("wait", "raise")
-        self.blocking = blocking
-        self.shape = shape
-        self.mark = merger.high_water_mark
-        self.low = self.mark // 2
-        self.unread = 0
-        self.in_inbox = 0
+        self.merger: Merger = merger
+        self.policy: Overflow = policy
+        self.lossy: bool = policy not in ("wait", "raise")
+        self.blocking: bool = blocking
+        self.shape: Callable[[Any], Any] | None = shape
+        self.relay: Port | None = None
+        self.mark: int = merger.high_water_mark
+        self.low: int = self.mark // 2
+        self.unread: int = 0
+        self.in_inbox: int = 0
         # A writer may be asked for only when its node cleans up.
-        self.closed = self.aborted = merger.closed
+        self.closed: bool = merger.closed
+        self.aborted: bool = merger.closed
         self.clock: Clock | None = None
         self.lane: deque[Any] = deque()
         self._events: list[anyio.Event] = []
@@ -496,6 +511,7 @@ class Port:
     def _write_from_thread(self, chunk: Any) -> Receipt:
         merger = self.merger
         item = chunk if self.shape is None else self.shape(chunk)
+        post = False
         while True:
             with merger.lock:
                 if self.closed or merger.closed:
@@ -505,8 +521,9 @@ class Port:
                 if full and self.policy == "raise":
                     raise self._overflow(unread)
                 if not (full and self.blocking and self.policy == "wait"):
-                    self.in_inbox += 1
-                    post = merger.from_thread(self, item)
+                    port = self if self.relay is None or self.policy != "wait" else self.relay
+                    port.in_inbox += 1
+                    post = merger.from_thread(port, item)
                     turn = None
                 else:
                     turn = threading.Lock()
@@ -550,4 +567,6 @@ class Port:
         check_cancelled()
         if not self.merger.closed:
             self._refuse()
+        if self.relay is not None:
+            return  # a node on another loop, which its cancellation has not reached yet
         raise StreamClosedError("the run of this stream writer is over; nobody can read this chunk")

@@ -82,7 +82,9 @@ class Feed:
         self._namespace = namespace
         self._port = Port(merger)
         # A nested run on another thread's loop cannot wait for this one's; its chunks are handed over and go on.
-        self.remote = get_ident() != merger.thread_id
+        self.remote: bool = get_ident() != merger.thread_id
+        if self.remote:
+            self._port.relay = merger.relay()
         self._coerce = graph.coerce if request.version == "v2" else None
         self._bare = keys if isinstance(keys, str) else None
         self._keys: frozenset[str] | None
@@ -91,10 +93,10 @@ class Feed:
             self._keys = None
         self._wanted: dict[str, bool] = {}
         asked = request.modes | request.printed
-        self.values = "values" in asked
-        self.updates = "updates" in asked
-        self.tasks = "tasks" in asked or "debug" in asked
-        self.custom = "custom" in asked
+        self.values: bool = "values" in asked
+        self.updates: bool = "updates" in asked
+        self.tasks: bool = "tasks" in asked or "debug" in asked
+        self.custom: bool = "custom" in asked
 
     # ---------------------------------------------------------------- what happened
 
@@ -118,7 +120,12 @@ class Feed:
         """A task is about to start."""
         if not self.tasks or not self._wants(task):
             return
-        payload: dict[str, Any] = {"id": task.id, "name": task.name, "input": _fresh(task.input), "triggers": task.triggers}
+        payload: dict[str, Any] = {
+            "id": task.id,
+            "name": task.name,
+            "input": _fresh(task.input),
+            "triggers": task.triggers,
+        }
         if task.shown_metadata:
             payload["metadata"] = dict(task.shown_metadata)
         self._task_event("task", step, payload)
@@ -167,7 +174,9 @@ class Feed:
             return self._printer()
         shape = self._shape_custom(attempt)
         policy = request.policy("custom")
-        return Port(self._merger, policy, blocking=blocking and not self.remote, shape=shape)
+        port = Port(self._merger, policy, blocking=blocking and not self.remote, shape=shape)
+        port.relay = self._port.relay
+        return port
 
     def stop_with(self, clock: Clock | None) -> None:
         """Stop a clock whenever the reader holds this graph run back."""
@@ -177,6 +186,18 @@ class Feed:
         """Wait until what was told so far is in the stream, so that nothing later can overtake it."""
         if self._port.pending and not self.remote:
             await self._port.flush()
+
+    @property
+    def relaying(self) -> bool:
+        """Whether runs on other loops have written to this stream."""
+        return self._merger.relay_port is not None and not self.remote
+
+    async def flush_relay(self) -> None:
+        """Wait until what they have written is in the stream."""
+        merger = self._merger
+        merger.drain_inbox()
+        if merger.relay_port is not None:
+            await merger.relay_port.flush()
 
     async def relieved(self) -> None:
         """Wait while this graph run's own chunks are over the mark."""
@@ -321,8 +342,8 @@ class Projector:
     __slots__ = ("_base", "merger", "request")
 
     def __init__(self, request: StreamRequest, merger: Merger, base: Namespace = ()) -> None:
-        self.request = request
-        self.merger = merger
+        self.request: StreamRequest = request
+        self.merger: Merger = merger
         self._base = len(base)
 
     def feed(

@@ -111,7 +111,7 @@ def parse_overflow(value: OverflowLike) -> dict[StreamMode, Overflow] | None:
     """
     if isinstance(value, str):
         _check_policy(value)
-        policies = dict.fromkeys(DROPPABLE, value)
+        policies: dict[StreamMode, Overflow] = dict.fromkeys(DROPPABLE, value)
     elif isinstance(value, Mapping):
         policies = dict(value)
         for mode, policy in policies.items():
@@ -190,7 +190,7 @@ def _strings(field: str, value: Collection[str] | None) -> frozenset[str] | None
     return frozenset(names)
 
 
-def _paths(value: Collection[Collection[str]]) -> frozenset[tuple[str, ...]]:
+def _paths(value: Any) -> frozenset[tuple[str, ...]]:
     if isinstance(value, Collection) and not isinstance(value, str):
         paths = [(p,) if isinstance(p, str) else p for p in value]
         if all(_are_strings(p) for p in paths):
