@@ -92,3 +92,11 @@ async def test_one_graph_runs_many_times_at_once() -> None:
         for n in range(10):
             group.start_soon(run, n)
     assert sorted(r["log"] for r in results) == [[str(n), "a"] for n in range(10)]
+
+
+def test_users_of_langgraph_find_everything_where_they_look() -> None:
+    from penstock.graph import message, state
+
+    assert state.StateGraph is StateGraph
+    assert state.CompiledStateGraph is CompiledStateGraph
+    assert message.MessagesState.__annotations__.keys() == {"messages"}

@@ -163,7 +163,7 @@ def returns(value: Any) -> Any:
         (["b", END], ["a", "b"]),
         (Send("b", {}), ["a", "b"]),
         ([Send("c", {}), Send("b", {}), Send("c", {})], ["a", "c", "b", "c"]),
-        (["b", Send("c", {})], ["a", "c", "b"]),
+        (["c", Send("b", {})], ["a", "c", "b"]),
     ],
 )
 async def test_what_a_router_returns_runs_next(value: Any, log: list[str]) -> None:
@@ -184,7 +184,7 @@ async def test_what_a_router_returns_runs_next(value: Any, log: list[str]) -> No
         ("b", ["b", "c"], ["a", "b"]),
         ("b", ("b", END), ["a", "b"]),
         (Send("c", {}), {"left": "b", "right": "c"}, ["a", "c"]),
-        ([Send("c", {}), "left"], {"left": "b"}, ["a", "c", "b"]),
+        ([Send("b", {}), "right"], {"right": "c"}, ["a", "c", "b"]),
     ],
 )
 async def test_a_path_map_translates_what_the_router_returns(value: Any, path_map: Any, log: list[str]) -> None:
@@ -240,12 +240,12 @@ async def test_a_router_sees_its_own_node_s_update_and_no_sibling_s() -> None:
     assert seen == [["in", "a"]]
 
 
-async def test_what_a_router_writes_comes_after_the_update_of_its_node() -> None:
+async def test_what_a_router_writes_comes_before_the_update_of_its_node() -> None:
     graph = builder("a", "b").add_edge(START, "a").add_conditional_edges("a", by_itself).compile()
     chunks = await collect(graph.astream({"log": []}, stream_mode=["custom", "updates"]))
     assert chunks == [
-        ("updates", {"a": {"log": ["a"]}}),
         ("custom", "looking"),
+        ("updates", {"a": {"log": ["a"]}}),
         ("updates", {"b": {"log": ["b"]}}),
     ]
 
@@ -377,4 +377,4 @@ def test_two_deferred_nodes_run_together() -> None:
 def test_a_send_does_not_wait_for_a_deferred_node_s_turn() -> None:
     graph = builder("a", "b").add_node("last", says("last"), defer=True).add_edge(START, "a").add_edge("a", "b")
     graph.add_conditional_edges(START, lambda s: Send("last", {}), ["last"])
-    assert log_of(graph) == ["last", "a", "b"]
+    assert log_of(graph) == ["a", "last", "b"]

@@ -206,6 +206,14 @@ def test_name_and_function_in_the_wrong_order_are_refused() -> None:
         StateGraph(State).add_node(plain, "plain")  # type: ignore[call-overload]
 
 
+def test_a_built_in_without_a_signature_gets_the_state() -> None:
+    class Numbers(TypedDict):
+        n: int
+
+    assert one_node(Numbers, {"n": 5}.__or__).invoke({"n": 1}) == {"n": 1}
+    assert one_node(Numbers, dict).invoke({"n": 1}) == {"n": 1}
+
+
 # ---------------------------------------------------------------- generators
 
 

@@ -237,3 +237,42 @@ async def test_metadata_of_a_node_is_shown_with_its_tasks_and_is_a_copy() -> Non
     start, end = await collect(graph.astream({"log": []}, stream_mode="tasks"))
     assert start["metadata"] == {"owner": "ada", "tags": ["slow"]}
     assert "metadata" not in end
+
+
+# ---------------------------------------------------------------- what is retried by default
+
+
+class HTTPError(Exception):
+    """As the clients of HTTP raise it."""
+
+    def __init__(self, status: object) -> None:
+        self.response = type("Response", (), {"status_code": status})()
+
+
+class Unheard(Exception):
+    """Of nobody's making."""
+
+
+@pytest.mark.parametrize(
+    ("error", "retried"),
+    [
+        (ConnectionError(), True),
+        (ConnectionResetError(), True),
+        (Unheard(), True),
+        (HTTPError(503), True),
+        (HTTPError(500), True),
+        (HTTPError(404), False),
+        (HTTPError(600), False),
+        (HTTPError("503"), True),
+        *((error(), False) for error in (ValueError, TypeError, KeyError, RuntimeError, OSError, ZeroDivisionError)),
+    ],
+    ids=repr,
+)
+@pytest.mark.virtual_time
+async def test_connection_trouble_and_unknown_errors_are_retried_by_default(error: Exception, retried: bool) -> None:
+    graph = graph_with(failing(error), retry_policy=RetryPolicy())
+    if retried:
+        assert await graph.ainvoke({"log": []}) == {"log": ["attempt 2"]}
+    else:
+        with pytest.raises(type(error)):
+            await graph.ainvoke({"log": []})

@@ -176,7 +176,7 @@ def builder(first: Any) -> StateGraph[State]:
         (("b", END), ["a", "b"]),
         (Send("b", {}), ["a", "b"]),
         ([Send("c", {}), Send("b", {})], ["a", "c", "b"]),
-        (["b", Send("c", {})], ["a", "c", "b"]),
+        (["c", Send("b", {})], ["a", "c", "b"]),
         (["b", "b"], ["a", "b"]),
     ],
 )

@@ -126,7 +126,16 @@ def test_a_topic_collects_items_and_lists_of_items(writes: list[Any], before: An
 
 @pytest.mark.parametrize(
     ("typ", "start"),
-    [(int, 0), (list, []), (dict, {}), (set, set()), (str, ""), (list[int], []), (type(None), None), (object(), MISSING)],
+    [
+        (int, 0),
+        (list, []),
+        (dict, {}),
+        (set, set()),
+        (str, ""),
+        (list[int], []),
+        (type(None), None),
+        (object(), MISSING),
+    ],
 )
 def test_where_a_reducer_starts(typ: Any, start: Any) -> None:
     assert BinaryOperatorAggregate(typ, operator.add).initial() == start

@@ -51,9 +51,7 @@ class Writer:
         return 0 if self.sync else plain + max([0, *(a.n for a in self.acts if a.how == "children")])
 
 
-acts = st.builds(
-    Act, st.sampled_from(["awaited", "plain", "paused", "children", "thread", "pause"]), st.integers(1, 5)
-)
+acts = st.builds(Act, st.sampled_from(["awaited", "plain", "paused", "children", "thread", "pause"]), st.integers(1, 5))
 writers = st.builds(Writer, st.lists(acts, max_size=4).map(tuple), st.booleans(), st.integers(0, 2))
 supersteps = st.lists(st.lists(writers, min_size=1, max_size=3), min_size=1, max_size=3)
 

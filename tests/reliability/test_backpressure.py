@@ -200,7 +200,11 @@ async def test_d31_three_levels_deep(name: str) -> None:
 
 
 @pytest.mark.virtual_time
-@pytest.mark.parametrize("mode", ["values", "updates", "custom", "tasks", "debug", list(MODES)], ids=str)
+@pytest.mark.parametrize(
+    "mode",
+    ["values", "updates", "custom", "tasks", "debug", list(MODES)],
+    ids=lambda mode: mode if isinstance(mode, str) else "all",
+)
 @pytest.mark.parametrize("shape", ["sends", "subgraph_loop", "run_ahead", "generator"])
 async def test_d31_every_mode(mode: Any, shape: str) -> None:
     """Whatever makes chunks without the reader: wide supersteps, loops below, supersteps run ahead, generators.
@@ -271,7 +275,7 @@ async def test_d31_a_readers_own_deadline_does_not_let_producers_go() -> None:
 async def test_d31_a_deadline_in_the_node_does_not_let_it_go_either() -> None:
     async def node(state: State, writer: StreamWriter) -> None:
         with anyio.move_on_after(600):
-            while True:
+            for _ in range(2000):
                 writer("chunk")
                 await anyio.sleep(0.001)
 
@@ -569,9 +573,7 @@ async def test_d35_one_policy_for_all_spares_what_tells_the_state() -> None:
         .add_conditional_edges(START, lambda state: [Send("leaf", {"log": []})] * 100, ["leaf"])
         .compile()
     )
-    async with graph.astream(
-        {"log": []}, stream_mode=list(MODES), high_water_mark=1, overflow="drop_newest"
-    ) as run:
+    async with graph.astream({"log": []}, stream_mode=list(MODES), high_water_mark=1, overflow="drop_newest") as run:
         counts: dict[str, int] = {}
         async for mode, _ in run:
             counts[mode] = counts.get(mode, 0) + 1
@@ -773,7 +775,7 @@ async def test_d37_the_timeout_of_a_node_stands_still_while_it_is_held(name: str
     chunks: list[Any] = []
     async for chunk in graph.astream({}, stream_mode="custom", high_water_mark=1):
         chunks.append(chunk)
-        await anyio.sleep(1)
+        await anyio.sleep(5)
     assert chunks == list(range(CHUNKS))
 
 

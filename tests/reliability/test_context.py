@@ -265,7 +265,9 @@ async def test_c39_writer_config_and_runtime_are_found_at_any_depth(anyio_backen
     both = ["child", "from thread", "grandchild", "node", "own thread", "thread"]
     if anyio_backend_name == "asyncio":
         both += ["task", "asyncio's thread"]
-    expected = sorted([*((where, "node") for where in both), ("sync node", "sync_node"), ("sync node's child", "sync_node")])
+    expected = sorted(
+        [*((where, "node") for where in both), ("sync node", "sync_node"), ("sync node's child", "sync_node")]
+    )
     assert sorted(chunk[:2] for chunk in chunks) == sorted(expected * 2)
 
 
@@ -290,7 +292,10 @@ async def test_c39_two_runs_in_one_task_share_nothing() -> None:
         return {"log": [before, var.get()]}
 
     graph = in_a_row(node, ("again", node))
-    async with graph.astream({"n": 1}, stream_mode="values") as one, graph.astream({"n": 2}, stream_mode="values") as two:
+    async with (
+        graph.astream({"n": 1}, stream_mode="values") as one,
+        graph.astream({"n": 2}, stream_mode="values") as two,
+    ):
         chunks = [(await one.__anext__(), await two.__anext__()) for _ in range(3)]
     for index, state in enumerate(chunks[-1], 1):
         assert state["log"] == ["unset", str(index)] * 2

@@ -227,9 +227,7 @@ async def test_c22_siblings_are_cancelled_at_once_though_the_reader_stalls(stric
                         await seen.wait_for(mark)
         assert chunks.count("last words") == 1
 
-    stream = side_by_side(bad, asleep, full, plain, thread).astream(
-        {"n": 1}, stream_mode="custom", high_water_mark=4
-    )
+    stream = side_by_side(bad, asleep, full, plain, thread).astream({"n": 1}, stream_mode="custom", high_water_mark=4)
     if strict:
         async with stream as run:
             await consume(run)
@@ -439,9 +437,7 @@ async def test_c24_an_error_in_a_siblings_cleanup_is_not_lost_to_retry_or_handle
     options: dict[str, Any] = (
         {"error_handler": handler} if handled else {"retry_policy": RetryPolicy(retry_on=Exception)}
     )
-    graph = (
-        StateGraph(State).add_node(a).add_node(b, **options).add_edge(START, "a").add_edge(START, "b").compile()
-    )
+    graph = StateGraph(State).add_node(a).add_node(b, **options).add_edge(START, "a").add_edge(START, "b").compile()
     error = await read(graph.astream({"n": 1}), [])
     assert isinstance(error, ValueError)
     assert "OSError('cleanup')" in notes(error)
@@ -521,7 +517,7 @@ async def test_c25_an_error_in_a_router(kind: str, at_start: bool) -> None:
     error = await read(builder.compile().astream({"n": 1}, stream_mode=BOTH), chunks)
     assert error is boom
     routing = ("custom", "routing")
-    assert chunks == ([routing] if at_start else [("updates", {"a": {"log": ["a"]}}), routing])
+    assert chunks == ([routing] if at_start else [routing, ("updates", {"a": {"log": ["a"]}})])
 
 
 @pytest.mark.parametrize("chosen", [Send("nowhere", {}), "nowhere", None, START, [Send("a", {}), "nowhere"]])
@@ -529,7 +525,9 @@ async def test_c25_a_target_that_is_none(chosen: Any) -> None:
     async def a(state: State) -> Any:
         return {"log": ["a"]}
 
-    graph = StateGraph(State).add_node(a).add_edge(START, "a").add_conditional_edges("a", lambda state: chosen).compile()
+    graph = (
+        StateGraph(State).add_node(a).add_edge(START, "a").add_conditional_edges("a", lambda state: chosen).compile()
+    )
     chunks: list[Any] = []
     error = await read(graph.astream({"n": 1}), chunks)
     assert isinstance(error, UnknownTargetError)
@@ -845,7 +843,7 @@ async def test_c26_what_would_end_the_readers_loop_in_silence(kind: type[Excepti
             raise_it()
         return right
 
-    odd = TypedDict("odd", {"n": Annotated[int, reducer]})  # noqa: UP013  (names a local function)
+    odd = TypedDict("odd", {"n": Annotated[int, reducer]})
 
     async def fine(state: Any) -> Any:
         return {"n": 2}
@@ -972,9 +970,7 @@ async def test_c28_in_a_subgraph(called: bool) -> None:
 
     graph = in_a_row(before, ("inner", call if called else inner))
     chunks: list[Any] = []
-    error = await read(
-        graph.astream({"n": 0}, {"recursion_limit": 5}, stream_mode="custom", subgraphs=True), chunks
-    )
+    error = await read(graph.astream({"n": 0}, {"recursion_limit": 5}, stream_mode="custom", subgraphs=True), chunks)
     assert isinstance(error, GraphRecursionError)
     assert [chunk for _, chunk in chunks] == ["before", 1, 2, 3, 4, 5]
     assert "During task with name 'inner'" in notes(error)
@@ -1433,5 +1429,3 @@ async def test_c30_writing_after_the_end_is_an_error_of_the_writers_own() -> Non
 
     error = await read(in_a_row(keeps, writes).astream({"n": 1}, stream_mode="custom"), [])
     assert isinstance(error, StreamClosedError)
-
-

@@ -337,6 +337,35 @@ def test_c40_dropped_by_the_thread_that_runs_it() -> None:
     wait_for(lambda: seen == CANCELLED)
 
 
+def test_c40_collected_in_a_cycle_when_its_run_has_ended(backend_id: str) -> None:
+    async def node(state: State, writer: Any) -> None:
+        for i in range(3):
+            writer(i)
+
+    graph = side_by_side(node)
+
+    def forget(stream: Any) -> None:
+        cycle: list[Any] = [stream]
+        cycle.append(cycle)
+
+    async def main() -> None:
+        for _ in range(20):
+            stream = graph.astream({"n": 1}, stream_mode="custom")
+            assert await stream.__anext__() == 0
+            await checkpoints(5)
+            forget(stream)
+            del stream
+            gc.collect()
+
+    run_on(backend_id, main)
+    for _ in range(20):
+        stream = graph.stream({"n": 1}, stream_mode="custom")
+        assert next(stream) == 0
+        forget(stream)
+        del stream
+        gc.collect()
+
+
 def test_c40_an_error_nobody_can_fetch_any_more_is_logged(expected_noise: Any) -> None:
     expected_noise.log("penstock:ERROR:.*boom")
     failed = threading.Event()
@@ -804,6 +833,31 @@ def test_c42_the_interpreter_exits_while_a_daemon_thread_reads() -> None:
         """
     )
     assert lines == ["started", "exiting", "finally"]
+
+
+def test_c42_the_interpreter_waits_for_calls_in_threads_it_joins() -> None:
+    lines = script(
+        """
+        async def slow(state: State, writer: Any) -> dict:
+            for i in range(30):
+                await anyio.sleep(0.01)
+                writer(i)
+            return {"n": 1}
+        def sync_slow(state: State) -> dict:
+            time.sleep(0.1)
+            return {"n": state["n"] + 1}
+        slow_graph = StateGraph(State).add_sequence([slow, sync_slow]).add_edge(START, "slow").compile()
+        def work():
+            for _ in range(2):
+                assert slow_graph.invoke({})["n"] == 2
+                assert len(list(slow_graph.stream({}, stream_mode="custom"))) == 30
+            print("worked", flush=True)
+        threading.Thread(target=work).start()
+        slow_graph.invoke({})  # its threads exist by now: newer Pythons start none at exit
+        print("exiting", flush=True)
+        """
+    )
+    assert lines == ["exiting", "worked"]
 
 
 def test_c42_the_interpreter_exits_with_a_live_async_stream() -> None:

@@ -51,7 +51,9 @@ async def taken(merger: Merger, n: int) -> list[object]:
 
 
 @pytest.mark.parametrize("mark", [1, 2, 3, 64])
-async def test_an_awaited_write_returns_at_once_below_the_mark_and_waits_at_it(new_merger: NewMerger, mark: int) -> None:
+async def test_an_awaited_write_returns_at_once_below_the_mark_and_waits_at_it(
+    new_merger: NewMerger, mark: int
+) -> None:
     merger = new_merger(mark)
     port = Port(merger)
     seen = Recorder()
@@ -387,7 +389,9 @@ def _abort_port(merger: Merger, port: Port) -> None:
 
 
 @pytest.mark.parametrize("end", [_close_merger, _abort_port])
-async def test_a_blocked_thread_unwinds_when_its_run_ends(new_merger: NewMerger, end: Callable[[Merger, Port], None]) -> None:
+async def test_a_blocked_thread_unwinds_when_its_run_ends(
+    new_merger: NewMerger, end: Callable[[Merger, Port], None]
+) -> None:
     merger = new_merger(1)
     port = Port(merger, blocking=True)
     seen = Recorder()

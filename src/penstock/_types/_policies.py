@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import NamedTuple, Union
+from typing import NamedTuple, TypeAlias
 
 __all__ = ["RetryOn", "RetryPolicy", "Timeout", "default_retry_on"]
 
-RetryOn = Union[type[Exception], Sequence[type[Exception]], Callable[[Exception], bool]]
-Timeout = Union[float, timedelta]
+RetryOn: TypeAlias = type[Exception] | Sequence[type[Exception]] | Callable[[Exception], bool]
+Timeout: TypeAlias = float | timedelta
 
 # Mistakes in the program, or answers that will be the same next time: trying again only delays the bad news.
 _PERMANENT = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, Union
+from typing import Any, Literal, Protocol, TypeAlias
 
 from typing_extensions import NotRequired, TypedDict
 
@@ -38,7 +38,7 @@ StreamMode = Literal["values", "updates", "checkpoints", "tasks", "debug", "mess
 Overflow = Literal["wait", "raise", "drop_oldest", "drop_newest", "latest"]
 """What happens to a chunk that finds its producer's buffer full."""
 
-OverflowLike = Union[Overflow, Mapping[StreamMode, Overflow]]
+OverflowLike: TypeAlias = Overflow | Mapping[StreamMode, Overflow]
 """One policy for the run, or one per mode."""
 
 Namespace = tuple[str, ...]
@@ -140,16 +140,16 @@ class ToolsStreamPart(_Part):
     data: dict[str, Any]
 
 
-StreamPart = Union[
-    ValuesStreamPart,
-    UpdatesStreamPart,
-    MessagesStreamPart,
-    CustomStreamPart,
-    TasksStreamPart,
-    CheckpointStreamPart,
-    DebugStreamPart,
-    ToolsStreamPart,
-]
+StreamPart: TypeAlias = (
+    ValuesStreamPart
+    | UpdatesStreamPart
+    | MessagesStreamPart
+    | CustomStreamPart
+    | TasksStreamPart
+    | CheckpointStreamPart
+    | DebugStreamPart
+    | ToolsStreamPart
+)
 """One item of a stream with `version="v2"`; `part["type"]` tells which."""
 
 
@@ -193,5 +193,5 @@ class Only:
     tags: Collection[str] | None = None
 
 
-OnlyLike = Union[Only, Mapping[str, Any], str, Collection[str]]
+OnlyLike: TypeAlias = Only | Mapping[str, Any] | str | Collection[str]
 """An `Only`, the same as a mapping, or just the names of nodes."""

@@ -53,7 +53,7 @@ def plain_error(error: Exception) -> Exception:
 
 def without_cancellation(error: BaseException) -> BaseException | None:
     """What is left of an exception when the loop's cancellation is taken out of it; None if that was all."""
-    cancelled = anyio.get_cancelled_exc_class()
+    cancelled = anyio.get_cancelled_exc_class()  # noqa: ASYNC118 - split() needs the class
     if isinstance(error, cancelled):
         return None
     if isinstance(error, BaseExceptionGroup):

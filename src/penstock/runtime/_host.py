@@ -16,6 +16,7 @@ in another thread, so it only posts the cancellation.
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import logging
 import signal
@@ -168,7 +169,7 @@ class HostedRun:
         try:
             with self.scope:
                 self.result = await self.graph_run.execute()
-        except BaseException as raised:
+        except BaseException as raised:  # noqa: ASYNC103 - stored, and raised by the reader
             error = self._outcome(raised)
         await self._leave_parent()
         self.error = error if error is None else strip_own_frames(error)
@@ -196,7 +197,7 @@ class HostedRun:
                 if self.cancelled:
                     self._regaining.cancel()
                 await call.parent.regain_slot()
-        except BaseException as raised:
+        except BaseException as raised:  # noqa: ASYNC103 - the host must not raise: it has ended
             if without_cancellation(raised) is not None:
                 raise
         call.parent.children.discard(self)
@@ -269,10 +270,8 @@ class HostedRun:
 
     def post_soon(self, fn: Callable[[], object]) -> None:
         """Call a function in the run's loop, from anywhere: a finaliser, the loop's own code, after its end."""
-        try:
+        with contextlib.suppress(RuntimeError):  # the loop is gone, and its tasks with it
             self.post(fn)
-        except RuntimeError:
-            pass  # the loop is gone, and its tasks with it
 
     def runs_around(self, scope: object) -> bool:
         """Whether the code of a task lies inside this run."""
@@ -289,7 +288,7 @@ class HostedRun:
         A scope's cancellation is shielded off and comes again afterwards; a native one comes only once, so it is
         kept and raised then.
         """
-        cancelled = anyio.get_cancelled_exc_class()
+        cancelled = anyio.get_cancelled_exc_class()  # noqa: ASYNC118 - used within one loop only
         native: BaseException | None = None
         with anyio.CancelScope(shield=True):
             while not self.ended.is_set():

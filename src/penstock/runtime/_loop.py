@@ -137,9 +137,9 @@ class GraphRun:
         "namespace",
         "pace",
         "parent",
-        "remote",
         "program",
         "projectors",
+        "remote",
         "step",
         "thread_id",
         "user_context",
@@ -278,7 +278,7 @@ class GraphRun:
                 describe_failure(error, attempt.task, 1)
                 raise
             finally:
-                await self._end(attempt)
+                await self._end(attempt)  # noqa: ASYNC102 - shields what it awaits
         self._show_state(changes)
         advance(program, self.frontier, Outcome(START, (), program.entry, goto, sends))
         await self._barrier()
@@ -376,7 +376,7 @@ class GraphRun:
         except anyio.get_cancelled_exc_class() as cancelled:
             if self._is_cancelled():
                 raise
-            raise _stray_cancellation(task) from cancelled
+            raise _stray_cancellation(task) from cancelled  # noqa: ASYNC104 - nobody cancelled us
 
     def _is_cancelled(self) -> bool:
         """Whether somebody is cancelling this run: a scope around it or, in its caller's task, the caller."""
@@ -392,7 +392,7 @@ class GraphRun:
                 for index, task in enumerate(tasks):
                     holds_slot = task.spec.subgraph is None and await self.acquire_slot()
                     group.start_soon(group_run.run, index, holds_slot, name=f"penstock node {task.name}")
-        except anyio.get_cancelled_exc_class():
+        except anyio.get_cancelled_exc_class():  # noqa: ASYNC103 - our own scope was cancelled
             # A node's error, or one raised by its cleanup, must not get lost behind a cancellation.
             if not group_run.failures:
                 raise
@@ -435,7 +435,7 @@ class GraphRun:
                 except Exception as error:
                     problem = plain_error(error)
                 finally:
-                    await self._end(attempt)
+                    await self._end(attempt)  # noqa: ASYNC102 - shields what it awaits
                     holds_slot = attempt.holds_slot
                 delay = retry_delay(task.spec.retry, problem, number, random.random)
                 # What cleanup raises while the run is being cancelled is the end: the cancellation that strikes in
@@ -455,14 +455,28 @@ class GraphRun:
     async def _end(self, attempt: Attempt) -> None:
         """The attempt is over: end what it started, deliver what it wrote, refuse what comes later."""
         self.live.discard(attempt)
-        if attempt.children:
-            with anyio.CancelScope(shield=True):
-                for child in list(attempt.children):
+        try:
+            if attempt.children:
+                await self._end_children(attempt)
+        finally:
+            port = attempt.port
+            if port is not None and port.merger.has_inbox and not self.remote:
+                port.merger.drain_inbox()
+            attempt.close()
+
+    async def _end_children(self, attempt: Attempt) -> None:
+        native: BaseException | None = None
+        with anyio.CancelScope(shield=True):
+            for child in list(attempt.children):
+                try:
                     await child.end()
-        port = attempt.port
-        if port is not None and port.merger.has_inbox and not self.remote:
-            port.merger.drain_inbox()
-        attempt.close()
+                except anyio.get_cancelled_exc_class() as raised:
+                    native = raised  # strikes through the shield, and only once: it waits for the other children
+        if native is not None:
+            try:
+                raise native
+            finally:
+                del native
 
     async def _failed(self, attempt: Attempt, error: Exception) -> Outcome:
         task, writes = attempt.task, attempt.writes
@@ -614,7 +628,7 @@ class _GroupRun:
             self.outcomes[index] = await self.run_._perform(task, holds_slot, spawned=True)
         except GeneratorExit:
             raise
-        except BaseException as raised:
+        except BaseException as raised:  # noqa: ASYNC103 - recorded, and raised by the loop
             error = without_cancellation(raised)
             if error is None:
                 if anyio.current_effective_deadline() == -math.inf:

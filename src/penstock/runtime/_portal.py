@@ -6,6 +6,7 @@ empty context; each run brings its caller's.
 
 from __future__ import annotations
 
+import atexit
 import contextvars
 import os
 import threading
@@ -40,7 +41,7 @@ class Portal:
     def _main(self) -> None:
         try:
             contextvars.Context().run(lambda: anyio.run(self._serve, backend=self.backend))
-        except BaseException as error:
+        except BaseException as error:  # noqa: ASYNC103 - raised by whoever opens the portal
             self._failure = error
             self._ready.set()
 
@@ -69,6 +70,7 @@ class Portal:
 # Seconds the interpreter's exit waits for runs that are still going on.
 _JOIN_TIMEOUT = 5.0
 
+_exiting = threading.Event()
 _lock = threading.Lock()
 _portals: dict[str, Portal] = {}
 
@@ -90,19 +92,26 @@ def open_portal(backend: str) -> tuple[Portal, bool]:
     return portal, False
 
 
+def exiting() -> bool:
+    """Whether the interpreter is on its way out, and the loops with it."""
+    return _exiting.is_set()
+
+
 def _close_all() -> None:
+    _exiting.set()
     while _portals:
         _portals.popitem()[1].close()
 
 
 def _after_fork() -> None:
     """A child process has the dictionary, but not the threads."""
-    global _lock
+    global _lock  # noqa: PLW0603 - the old one may be held by a thread that is no more
     _lock = threading.Lock()
     _portals.clear()
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
-# Before the interpreter joins its threads: worker threads of a live run are among them.
-threading._register_atexit(_close_all)  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+# After the interpreter has joined its threads, which may be in the middle of a call.  Those of the runs themselves are
+# not among them: portals are daemons, and so is what they start.
+atexit.register(_close_all)

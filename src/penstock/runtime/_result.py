@@ -156,8 +156,8 @@ def _sort_targets(
             _check_target(program, f"Send from {where}", target.node)
             if target.timeout is not None and program.nodes[target.node].kind.in_thread:
                 raise InvalidUpdateError(
-                    f"{target!r} from {where} has timeout={target.timeout!r}, but a timeout cannot end a sync function, "
-                    "whose thread nobody can stop; make the node async"
+                    f"{target!r} from {where} has timeout={target.timeout!r}, but a timeout cannot end a sync "
+                    "function, whose thread nobody can stop; make the node async"
                 )
             sends.append(target)
         elif target == END and isinstance(target, str):

@@ -38,7 +38,7 @@ from ..errors import RunCancelledError
 from ..streams._backend import forget_library, in_event_loop, loop_poster, on_trio, spawn_host
 from ..streams._merger import check_cancelled
 from ._host import SLOW_END, Call, HostedRun, _report
-from ._portal import Portal, open_portal
+from ._portal import Portal, exiting, open_portal
 from ._task import Attempt
 
 ChunkT = TypeVar("ChunkT")
@@ -67,6 +67,7 @@ class _Bridge:
         # Whoever takes it decides about the beginning: the loop, a second loop if that one is frozen, or `cancel`.
         self._begun = threading.Lock()
         self._abandoned = False
+        self._nested = call.parent is not None
         self._parent: Attempt | None = None
         self._own_portal: Portal | None = None
         self.post, self._backend = self._find_loop(call)
@@ -164,6 +165,8 @@ class _Bridge:
                 if self.run.cancelled:
                     self.run.warn_of_slow_end()
         self._close_portal()
+        if exiting() and not self._nested and threading.current_thread().daemon:
+            threading.Event().wait()  # the interpreter has ended the run: daemon threads just stop, they do not fail
 
     # ---------------------------------------------------------------- for the attempt around it
 

@@ -93,8 +93,8 @@ def carried_error(value: Any) -> BaseException | None:
 
 
 def scopes_here() -> Any:
-    """A mark for `beyond_cancelled_scopes`: the cancel scopes around the calling code; None on asyncio."""
-    return sys.modules["trio"].lowlevel.current_task()._cancel_status if on_trio() else None
+    """A mark for `beyond_cancelled_scopes`: the cancel scopes around the calling trio task."""
+    return sys.modules["trio"].lowlevel.current_task()._cancel_status
 
 
 @contextmanager

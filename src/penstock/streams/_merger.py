@@ -26,6 +26,7 @@ freeze the loop that has to make room.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 import time
@@ -55,10 +56,8 @@ _CANCEL_POLL = 0.05
 
 def check_cancelled() -> None:
     """Raise the cancellation of the node whose worker thread this is; nothing in any other thread."""
-    try:
+    with contextlib.suppress(RuntimeError):  # not a worker thread of anyio
         from_thread.check_cancelled()
-    except RuntimeError:
-        pass  # not a worker thread of anyio
 
 
 class Receipt:
@@ -74,6 +73,11 @@ class Receipt:
 DONE = Receipt()
 
 
+# anyio warns of a stream that is dropped unclosed.  A merger that becomes garbage in a cycle, with a handle that was
+# never read to its end, closes its streams; but the collector might ask the streams first, were they garbage, too.
+_open_streams: set[tuple[MemoryObjectSendStream[Any], MemoryObjectReceiveStream[Any]]] = set()
+
+
 class Merger:
     """One consumer's bounded stream and the counters around it.
 
@@ -82,6 +86,7 @@ class Merger:
     """
 
     __slots__ = (
+        "_asked_at",
         "_demand",
         "_goal",
         "_inbox",
@@ -116,6 +121,7 @@ class Merger:
         self.receive_stream: MemoryObjectReceiveStream[Any]
         # Bounded by the ports: `capacity` items, the tickets extra.
         self.send_stream, self.receive_stream = anyio.create_memory_object_stream(math.inf)
+        _open_streams.add((self.send_stream, self.receive_stream))
         self.in_stream: int = 0
         self.tickets: int = 0
         self.buffered: int = 0
@@ -132,6 +138,7 @@ class Merger:
         self.post: Callable[[Callable[[], object]], None] = loop_poster()
         self._ring: deque[Port] = deque()
         self._ready: Callable[[], object]
+        self._asked_at = -1
         self._demand: anyio.Event | None = None
         self._goal: int | None = None
         self._inbox: deque[tuple[Port, Any]] = deque()
@@ -186,6 +193,7 @@ class Merger:
     def ask(self, ready: Callable[[], object]) -> None:
         """Ask the producers for more; `ready` is called when the consumer should look again."""
         self._ready = ready
+        self._asked_at = self.taken
         self.asking = True
         if self._demand is not None:
             self._demand.set()
@@ -203,11 +211,19 @@ class Merger:
         return self.taken + self.buffered
 
     async def demand(self) -> None:
-        """Wait until the consumer has taken everything and asks for more; lets others run in any case."""
-        if self.asking and not self.buffered:
+        """Wait until the consumer has taken everything and asked for more; lets others run in any case.
+
+        A consumer that has given up waiting since, on a timeout, has asked nevertheless: one that always gives up
+        at once would never get anything.
+        """
+        if self._has_asked and not self.buffered:
             await anyio.lowlevel.checkpoint()
-        while not self.closed and (self.buffered or not self.asking):
+        while not self.closed and (self.buffered or not self._has_asked):
             await self._demanded()
+
+    @property
+    def _has_asked(self) -> bool:
+        return self._asked_at == self.taken
 
     async def taken_up_to(self, goal: int) -> None:
         """Wait until the consumer has taken that many items in all."""
@@ -275,9 +291,15 @@ class Merger:
         self.buffered = self.in_stream = 0
         self.send_stream.close()
         self.receive_stream.close()
+        _open_streams.discard((self.send_stream, self.receive_stream))
         if self._demand is not None:
             self._demand.set()
         self.wake()
+
+
+    def __del__(self) -> None:
+        if not self.closed:
+            self.close()
 
 
 class Clock(Protocol):
@@ -369,7 +391,7 @@ class Port:
             return
         unread = self.unread = self.unread + 1
         buffered = merger.buffered = merger.buffered + 1
-        if buffered > merger.peak:
+        if buffered > merger.peak:  # noqa: PLR1730 - max() costs three times as much, for every chunk
             merger.peak = buffered
         if self.lossy:
             self.lane.append(item)

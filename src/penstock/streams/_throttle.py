@@ -166,9 +166,8 @@ class Throttle:
 
 @types.coroutine
 def _drive(
-    coro: Coroutine[Any, Any, T], throttle: Throttle, context: contextvars.Context
+    coro: Coroutine[Any, Any, T], throttle: Throttle, context: contextvars.Context, mark: Any
 ) -> Generator[Any, Any, T]:
-    mark = scopes_here()
     run: Any = context.run
     send = functools.partial(run, coro.send)
     throw = functools.partial(run, coro.throw)
@@ -192,9 +191,9 @@ def _drive(
             raise
         except Exception as failed:  # an answer like any other
             error = failed
-        except BaseException as cancelled:
+        except BaseException as cancelled:  # noqa: ASYNC103 - thrown into the node
             error = cancelled
-            continue
+            continue  # noqa: ASYNC104
         if not throttle.ports:
             continue
         port = throttle.pressed_port()
@@ -205,7 +204,7 @@ def _drive(
         except GeneratorExit:
             coro.close()
             raise
-        except anyio.get_cancelled_exc_class() as cancelled:
+        except anyio.get_cancelled_exc_class() as cancelled:  # noqa: ASYNC103 - the answer goes first
             if not on_trio() and anyio.current_effective_deadline() != -math.inf:
                 error = cancelled  # native and edge-triggered: now or never
 
@@ -217,4 +216,6 @@ def _drive_on_trio() -> Any:
 
 def drive(coro: Coroutine[Any, Any, T], throttle: Throttle, context: contextvars.Context) -> Any:
     """An awaitable that runs `coro` in `context`, held back while a port of `throttle` is pressed."""
-    return _drive_on_trio()(coro, throttle, context) if on_trio() else _drive(coro, throttle, context)
+    if on_trio():
+        return _drive_on_trio()(coro, throttle, context, scopes_here())
+    return _drive(coro, throttle, context, None)
