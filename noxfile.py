@@ -33,9 +33,7 @@ def group(name: str) -> tuple[str, ...]:
 def interpreter(version: str) -> str:
     """The interpreter for a Python version: pyenv's where there is one, else what nox finds on PATH."""
     root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
-    found = sorted(
-        root.glob(f"versions/{version}.*/bin/python"), key=lambda path: _numbers(path.parent.parent.name)
-    )
+    found = sorted(root.glob(f"versions/{version}.*/bin/python"), key=lambda path: _numbers(path.parent.parent.name))
     return str(found[-1]) if found else version
 
 

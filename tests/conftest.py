@@ -54,9 +54,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "backend_id" not in metafunc.fixturenames:
         return
     definition = metafunc.definition
-    ids = [
-        name for name in BACKENDS if not (definition.get_closest_marker("virtual_time") and name in REAL_TIME)
-    ]
+    ids = [name for name in BACKENDS if not (definition.get_closest_marker("virtual_time") and name in REAL_TIME)]
     if only := definition.get_closest_marker("backends"):
         ids = [name for name in ids if name in only.args]
     metafunc.parametrize("backend_id", ids, ids=ids, indirect=True)

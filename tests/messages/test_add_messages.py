@@ -159,9 +159,7 @@ def test_messages_state() -> None:
 
 words = st.sampled_from([f"{i}{c}" for i in "1234" for c in "ab"] + [f"-{i}" for i in "1234"] + ["--"])
 updates = st.lists(words, max_size=6).map(" ".join)
-histories = st.lists(
-    st.sampled_from([f"{i}{c}" for i in "1234" for c in "ab"]), unique_by=lambda w: w[0]
-).map(" ".join)
+histories = st.lists(st.sampled_from([f"{i}{c}" for i in "1234" for c in "ab"]), unique_by=lambda w: w[0]).map(" ".join)
 
 
 def naive(left: list, right: list) -> list:
@@ -245,9 +243,7 @@ def test_linear_in_the_number_of_messages() -> None:
     def cost(count: int) -> int:
         nonlocal looks
         old = [Counted("x", id=str(i)) for i in range(count)]
-        new = [Counted("y", id=str(i)) for i in range(0, 2 * count, 3)] + [
-            R(str(i)) for i in range(0, count, 2)
-        ]
+        new = [Counted("y", id=str(i)) for i in range(0, 2 * count, 3)] + [R(str(i)) for i in range(0, count, 2)]
         looks = 0
         add_messages(old, new)
         return looks

@@ -25,12 +25,8 @@ maybe_texts = st.none() | texts
 
 def dicts_of_one_kind(scalars):
     """Dicts whose keys keep the kind of their value, as a provider's do: text, numbers, lists, dicts."""
-    flat = st.fixed_dictionaries(
-        {}, optional={"n": scalars | st.none(), "t": texts | st.none(), "id": maybe_texts}
-    )
-    items = st.lists(
-        st.fixed_dictionaries({"index": st.integers(0, 1)}, optional={"t": texts}) | st.just({"z": 1})
-    )
+    flat = st.fixed_dictionaries({}, optional={"n": scalars | st.none(), "t": texts | st.none(), "id": maybe_texts})
+    items = st.lists(st.fixed_dictionaries({"index": st.integers(0, 1)}, optional={"t": texts}) | st.just({"z": 1}))
     return st.fixed_dictionaries(
         {}, optional={"d": flat, "l": items, "n": scalars | st.none(), "t": texts | st.none(), "type": texts}
     )
@@ -157,9 +153,7 @@ def test_content_joins(left: object, right: object, total: object) -> None:
 
 
 def test_usage_is_added() -> None:
-    a = AIMessageChunk(
-        "", usage_metadata={"input_tokens": 5, "output_tokens": 0, "total_tokens": 5, "cost": None}
-    )
+    a = AIMessageChunk("", usage_metadata={"input_tokens": 5, "output_tokens": 0, "total_tokens": 5, "cost": None})
     b = AIMessageChunk(
         "",
         usage_metadata={
@@ -183,9 +177,7 @@ def test_usage_is_added() -> None:
 
 def test_response_metadata_is_updated() -> None:
     a = AIMessageChunk("", response_metadata={"model": "m", "logprobs": {"content": [1]}, "stop": None})
-    b = AIMessageChunk(
-        "", response_metadata={"model": "m", "logprobs": {"content": [2]}, "stop": "end", "n": None}
-    )
+    b = AIMessageChunk("", response_metadata={"model": "m", "logprobs": {"content": [2]}, "stop": "end", "n": None})
     assert (a + b).response_metadata == {
         "model": "m",
         "logprobs": {"content": [1, 2]},
@@ -195,9 +187,7 @@ def test_response_metadata_is_updated() -> None:
 
 
 def test_additional_kwargs_grow() -> None:
-    a = AIMessageChunk(
-        "", additional_kwargs={"reasoning": "a", "call": {"name": "f", "arguments": "{"}, "n": 1}
-    )
+    a = AIMessageChunk("", additional_kwargs={"reasoning": "a", "call": {"name": "f", "arguments": "{"}, "n": 1})
     b = AIMessageChunk("", additional_kwargs={"reasoning": "b", "call": {"arguments": "}"}, "n": 2})
     assert (a + b).additional_kwargs == {"reasoning": "ab", "call": {"name": "f", "arguments": "{}"}, "n": 2}
 
@@ -211,12 +201,7 @@ def calls(chunk: AIMessageChunk) -> list[tuple[str, dict, str | None]]:
 
 
 def test_parallel_calls_join_by_index() -> None:
-    total = (
-        piece("f", '{"a":', "1", 0)
-        + piece("g", "", "2", 1)
-        + piece(args="1}", index=0)
-        + piece(args="{}", index=1)
-    )
+    total = piece("f", '{"a":', "1", 0) + piece("g", "", "2", 1) + piece(args="1}", index=0) + piece(args="{}", index=1)
     assert calls(total) == [("f", {"a": 1}, "1"), ("g", {}, "2")]
     assert len(total.tool_call_chunks) == 2
 

@@ -89,9 +89,7 @@ def test_dicts_are_not_changed() -> None:
 )
 def test_unreadable_calls_are_kept_as_invalid(arguments: str, error: str) -> None:
     function = {"name": "f", "arguments": arguments}
-    message = coerce_message(
-        {"role": "assistant", "content": "", "tool_calls": [{"id": "1", "function": function}]}
-    )
+    message = coerce_message({"role": "assistant", "content": "", "tool_calls": [{"id": "1", "function": function}]})
     assert message.tool_calls == []
     (bad,) = message.invalid_tool_calls
     assert (bad["name"], bad["args"], bad["id"]) == ("f", arguments, "1")
@@ -162,9 +160,7 @@ def test_no_messages() -> None:
         coerce_messages(5)
 
 
-@pytest.mark.parametrize(
-    "value", [None, "x", 5, {"role": "user"}, ("user", "x"), [], object(), HumanMessage, int]
-)
+@pytest.mark.parametrize("value", [None, "x", 5, {"role": "user"}, ("user", "x"), [], object(), HumanMessage, int])
 def test_what_is_no_message(value: object) -> None:
     assert not is_message(value)
 

@@ -79,9 +79,7 @@ def test_both_kinds_mix_in_the_reducer() -> None:
 
 
 def test_foreign_chunks_enter_as_their_message() -> None:
-    chunk = ForeignAIChunk(
-        content="x", tool_calls=[{"name": "f", "args": {}, "id": "c"}], chunk_position="last"
-    )
+    chunk = ForeignAIChunk(content="x", tool_calls=[{"name": "f", "args": {}, "id": "c"}], chunk_position="last")
     (message,) = add_messages([], chunk)
     assert type(message) is ForeignAI
     assert message.type == "ai"
@@ -153,9 +151,7 @@ def test_real_langchain_messages() -> None:
     message = langchain.AIMessage("x")
     assert is_message(message)
     assert add_messages([HumanMessage("q")], message)[1] is message
-    chunk = langchain.AIMessageChunk(
-        "x", tool_call_chunks=[{"name": "f", "args": "{}", "id": "c", "index": 0}]
-    )
+    chunk = langchain.AIMessageChunk("x", tool_call_chunks=[{"name": "f", "args": "{}", "id": "c", "index": 0}])
     (whole,) = add_messages([], chunk)
     assert type(whole) is langchain.AIMessage
     assert whole.tool_calls == chunk.tool_calls

@@ -10,11 +10,7 @@ from penstock.errors import MessageError
 from penstock.messages import parse_partial_json
 
 scalars = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(max_size=8)
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8)
 )
 values = st.recursive(
     scalars,

@@ -486,6 +486,7 @@ async def test_b16_the_client_stops_receiving() -> None:
     graph = chain(node)
     with pytest.warns(ResourceWarning, match=DROPPED):
         await _respond(graph.astream(INPUT, stream_mode="custom", high_water_mark=4), client)
+        await checkpoints(1)
         gc.collect()  # a stream that others still refer to has not been dropped
     await checkpoints(FEW_TURNS)
     assert seen == CANCELLED
@@ -540,9 +541,7 @@ async def _shielded_turns(turns: int) -> None:
 
 @pytest.mark.parametrize("way", ["bare", "strict"])
 @pytest.mark.parametrize("parallel", [False, True])
-async def test_b17_a_failing_finally_block_is_not_lost(
-    way: str, parallel: bool, expected_noise: ExpectedNoise
-) -> None:
+async def test_b17_a_failing_finally_block_is_not_lost(way: str, parallel: bool, expected_noise: ExpectedNoise) -> None:
     expected_noise.log(r"penstock:ERROR:error in a run .* \(OSError\('cleanup'\)\)")
     seen = Recorder()
     failing = stuck(seen, cleanup=0.01, error=OSError("cleanup"))
@@ -783,6 +782,27 @@ async def test_b18_in_a_worker_thread_that_asks_for_cancellation(way: str) -> No
             seen("node ended")
 
     await cancel_when(lambda: seen.wait_for("node started"), lambda: consume(chain(node), way))
+    assert seen == ["node started", "node ended"]
+
+
+@natively
+async def test_b18_in_a_worker_thread_that_asks_for_native_cancellation() -> None:
+    seen = Recorder()
+
+    def node(state: Any) -> None:
+        seen("node started")
+        try:
+            while True:
+                time.sleep(0.001)
+                from_thread.check_cancelled()
+        finally:
+            seen("node ended")
+
+    task = asyncio.ensure_future(chain(node).ainvoke(INPUT))
+    await seen.wait_for("node started")
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
     assert seen == ["node started", "node ended"]
 
 

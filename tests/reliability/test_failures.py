@@ -235,6 +235,31 @@ async def test_c22_siblings_are_cancelled_at_once_though_the_reader_stalls(stric
         await consume(stream)
 
 
+async def test_c22_a_cancelled_siblings_cleanup_is_not_held_up_by_a_stalled_reader() -> None:
+    seen = Recorder()
+
+    async def bad(state: State) -> None:
+        await seen.wait_for("full")
+        raise ValueError("boom")
+
+    async def full(state: State, writer: Any) -> None:
+        for i in range(4):
+            writer(i)
+        seen("full")
+        try:
+            await anyio.sleep_forever()
+        finally:
+            with anyio.CancelScope(shield=True):
+                for _ in range(10):
+                    await writer("cleanup")
+            seen("cleaned up")
+
+    async with side_by_side(bad, full).astream({"n": 1}, stream_mode="custom", high_water_mark=4) as run:
+        with pytest.raises(ValueError, match="boom"):
+            async for _ in run:
+                await seen.wait_for("cleaned up")
+
+
 async def test_c22_siblings_chunks_from_before_the_failure_come_first_and_in_order() -> None:
     written: list[int] = []
 
@@ -1182,13 +1207,13 @@ async def test_c29_a_send_brings_its_own_timeout() -> None:
     assert (await fine.ainvoke({"n": 1}))["log"] == [3]
 
 
-async def paused_by_the_reader(writes: Any, chunks_read: int = 40) -> list[Any]:
-    """Streams a node with a timeout of 2 s to a reader that takes 1 s per chunk."""
+async def paused_by_the_reader(writes: Any) -> list[Any]:
+    """Streams a node with a timeout of 2 s to a reader that takes 5 s per chunk."""
     graph = side_by_side(("node", writes), timeout=2)
     chunks = []
     async for chunk in graph.astream({"n": 1}, stream_mode=BOTH, high_water_mark=2):
         chunks.append(chunk)
-        await anyio.sleep(1)
+        await anyio.sleep(5)
     return chunks
 
 
@@ -1240,7 +1265,7 @@ async def test_c29_the_timeout_of_a_subgraph_stands_still_too() -> None:
         chunks = []
         async for _, chunk in graph.astream({"n": 1}, stream_mode="custom", high_water_mark=2, subgraphs=True):
             chunks.append(chunk)
-            await anyio.sleep(1)
+            await anyio.sleep(5)
         assert chunks == list(range(10))
 
 

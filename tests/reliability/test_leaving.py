@@ -96,9 +96,7 @@ async def test_a02_break_leaves_every_nested_and_parallel_node() -> None:
     seen = Recorder()
     inner = chain([stuck(seen, "a"), stuck(seen, "b")])
     with pytest.warns(ResourceWarning, match=r"dropped while .*'[abc]', '[abc]', '[abc]' ran"):
-        async for _ in chain([("sub", inner), stuck(seen, "c")]).astream(
-            INPUT, stream_mode="custom", subgraphs=True
-        ):
+        async for _ in chain([("sub", inner), stuck(seen, "c")]).astream(INPUT, stream_mode="custom", subgraphs=True):
             if len(seen) == 3:
                 break
     await checkpoints(2 * FEW_TURNS)
@@ -303,13 +301,12 @@ async def read():
 loop = asyncio.new_event_loop()
 reader = read()
 async def start():
-    awaitable = reader.__await__()
-    for _ in range(100):
-        awaitable.send(None)
-        if kept and len(kept[0].statistics().running) == 1 and kept[0].statistics().delivered:
-            return
+    for _ in range(10):
+        waits_for = reader.send(None)
+        if waits_for is not None:
+            waits_for._asyncio_future_blocking = False
         await asyncio.sleep(0)
-    raise AssertionError("the reader never waited")
+    assert kept[0].statistics().delivered == 1
 loop.run_until_complete(start())
 loop.close()
 """,
@@ -914,13 +911,14 @@ async def test_a11_the_reader_is_closed_where_it_waits() -> None:
             pass
 
     reader = read()
-    steps = reader.__await__()
-    while "node started" not in seen:
-        waits_for = steps.send(None)
+    for _ in range(10):
+        waits_for = reader.send(None)
         if waits_for is not None:
             waits_for._asyncio_future_blocking = False
         await checkpoints(1)
-    reader.close()
+    assert seen == ["node started"]
+    with pytest.warns(ResourceWarning, match=DROPPED):
+        reader.close()
     await checkpoints(FEW_TURNS)
     assert seen == CANCELLED
 
@@ -987,7 +985,7 @@ def _watched(watch: Watch, ending: str) -> Any:
         local = watch.thing("local")
         writer(watch.thing("chunk"))
         await checkpoints(1)
-        if ending == "fail":
+        if ending in ("fail", "cleanup fails"):
             raise ValueError("node")
         if ending == "bad update":
             return local
@@ -1074,5 +1072,7 @@ async def test_a01_nothing_of_a_run_waits_for_the_garbage_collector(
     await _end(graph, way, "complete" if ending == "nested" else ending, watch)  # warms caches up
     with without_collector():
         await _end(graph, way, ending, watch)
-        await checkpoints(2 * FEW_TURNS)
+        with anyio.move_on_after(1):  # a worker thread may still be putting its last call away
+            while watch.alive:
+                await anyio.sleep(0.01)
         assert watch.alive == []

@@ -192,9 +192,7 @@ class ExpectedNoise:
         lines = list(lines)
         found = [f"logged: {line}" for line in lines if not _matches(line, [*self.logs, *self.maybe])]
         found += [
-            f"never logged: {pattern!r}"
-            for pattern in self.logs
-            if not any(re.search(pattern, line) for line in lines)
+            f"never logged: {pattern!r}" for pattern in self.logs if not any(re.search(pattern, line) for line in lines)
         ]
         found += [f"thread alive: {name}" for name in threads if not _matches(name, self.threads)]
         return found

@@ -45,9 +45,7 @@ class BaseMessageChunk(BaseMessage):
         new.id = other.id if self.id is None else self.id
         new.name = other.name if self.name is None else self.name
         new._additional_kwargs = join_mappings(self._additional_kwargs or {}, other._additional_kwargs or {})
-        new._response_metadata = update_metadata(
-            self._response_metadata or {}, other._response_metadata or {}
-        )
+        new._response_metadata = update_metadata(self._response_metadata or {}, other._response_metadata or {})
         return new
 
     def __radd__(self, other: int) -> Self:
@@ -191,9 +189,7 @@ class AIMessageChunk(AIMessage, BaseMessageChunk):
         elif tool_calls or invalid_tool_calls:
             self._set_whole_calls(tool_calls or (), invalid_tool_calls or ())
 
-    def _set_whole_calls(
-        self, calls: Iterable[Mapping[str, Any]], invalid: Iterable[Mapping[str, Any]]
-    ) -> None:
+    def _set_whole_calls(self, calls: Iterable[Mapping[str, Any]], invalid: Iterable[Mapping[str, Any]]) -> None:
         self._tool_calls = read_tool_calls(calls, self.__class__.__name__)
         self._invalid_tool_calls = read_invalid_tool_calls(invalid)
         self._tool_call_chunks = whole_calls_as_chunks(
@@ -244,9 +240,7 @@ class AIMessageChunk(AIMessage, BaseMessageChunk):
             return NotImplemented
         new = self.__class__.__new__(self.__class__)
         left, right = self.content, other.content
-        new.content = (
-            left + right if isinstance(left, str) and isinstance(right, str) else join_content(left, right)
-        )
+        new.content = left + right if isinstance(left, str) and isinstance(right, str) else join_content(left, right)
         new.id = other.id if self.id is None else self.id
         new.name = other.name if self.name is None else self.name
         new.chunk_position = self.chunk_position or other.chunk_position
@@ -261,9 +255,7 @@ class AIMessageChunk(AIMessage, BaseMessageChunk):
         known, more_known = self._additional_kwargs, other._additional_kwargs
         new._additional_kwargs = join_mappings(known or {}, more_known or {}) if known or more_known else None
         known, more_known = self._response_metadata, other._response_metadata
-        new._response_metadata = (
-            update_metadata(known or {}, more_known or {}) if known or more_known else None
-        )
+        new._response_metadata = update_metadata(known or {}, more_known or {}) if known or more_known else None
         return new
 
     def __getstate__(self) -> dict[str, Any]:

@@ -186,9 +186,7 @@ def _from_mapping(given: Mapping[str, Any]) -> BaseMessage:
     if cls is RemoveMessage:
         return RemoveMessage(given.get("id"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     if "content" not in given and not (issubclass(cls, AIMessage) and given.get("tool_calls")):
-        raise MessageError(
-            f"a message dict needs content beside its role {role!r}; got {_short.repr(dict(given))}"
-        )
+        raise MessageError(f"a message dict needs content beside its role {role!r}; got {_short.repr(dict(given))}")
     if issubclass(cls, ToolMessage) and given.get("tool_call_id") is None:
         raise MessageError(
             f"a message dict with role {role!r} needs tool_call_id, the id of the call it answers; got "
@@ -232,9 +230,7 @@ def _read_calls(calls: Any) -> tuple[list[Any], list[Any]]:
         written = function.get("arguments")
         found = {"name": function.get("name"), "id": call.get("id")}
         try:
-            args = (
-                json.loads(written, strict=False) if isinstance(written, str) and written else written or {}
-            )
+            args = json.loads(written, strict=False) if isinstance(written, str) and written else written or {}
         except ValueError as error:
             broken.append({**found, "args": written, "error": f"the arguments are not JSON: {error}"})
             continue

@@ -60,8 +60,7 @@ def message_to_dict(message: MessageLike, *, include_id: bool = False) -> dict[s
     role = _ROLES.get(read.type)
     if role is None:
         raise MessageError(
-            f"{read!r} has no role in a conversation; expected a message of type "
-            f"{', '.join(map(repr, _ROLES))}"
+            f"{read!r} has no role in a conversation; expected a message of type {', '.join(map(repr, _ROLES))}"
         )
     if role == "system":
         role = read.additional_kwargs.get(OPENAI_ROLE, role)
@@ -102,8 +101,7 @@ def messages_to_dicts(messages: MessagesLike, *, include_id: bool = False) -> li
 
 def _add_calls(made: dict[str, Any], message: Any) -> None:
     calls = [
-        _call(call["id"], call["name"], json.dumps(call["args"], ensure_ascii=False))
-        for call in message.tool_calls
+        _call(call["id"], call["name"], json.dumps(call["args"], ensure_ascii=False)) for call in message.tool_calls
     ]
     calls += [_call(bad["id"], bad["name"], bad["args"]) for bad in message.invalid_tool_calls]
     if not calls:

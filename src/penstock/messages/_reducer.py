@@ -150,9 +150,7 @@ def _merged(merged: list[Any], incoming: list[Any]) -> list[Any]:
 
 def _unknown(message_id: str, merged: list[Any]) -> MessageError:
     known = nearest(message_id, (message.id for message in merged[-100:]))
-    return MessageError(
-        f"RemoveMessage names {message_id!r}, but no message of the list has this id; {known}"
-    )
+    return MessageError(f"RemoveMessage names {message_id!r}, but no message of the list has this id; {known}")
 
 
 def _formatted(message: Any) -> Any:

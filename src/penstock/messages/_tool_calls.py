@@ -50,14 +50,11 @@ def read_tool_calls(calls: Iterable[Mapping[str, Any]], owner: str) -> list[Tool
 def _read_tool_call(call: Any, owner: str) -> ToolCall:
     if not isinstance(call, Mapping):
         raise MessageError(
-            f"{owner} got {call!r} ({type(call).__name__}) as a tool call; expected a dict with name, args "
-            f"and id"
+            f"{owner} got {call!r} ({type(call).__name__}) as a tool call; expected a dict with name, args and id"
         )
     name, args = call.get("name"), call.get("args")
     if not isinstance(name, str) or not isinstance(args, Mapping):
-        raise MessageError(
-            f"{owner} got the tool call {dict(call)!r}; expected a name (text), args (a dict) and an id"
-        )
+        raise MessageError(f"{owner} got the tool call {dict(call)!r}; expected a name (text), args (a dict) and an id")
     return {"name": name, "args": dict(args), "id": call.get("id"), "type": "tool_call"}
 
 
@@ -98,12 +95,8 @@ def whole_calls_as_chunks(
         try:
             args = json.dumps(call["args"])
         except (TypeError, ValueError) as error:
-            raise MessageError(
-                f"{owner} got args for tool {call['name']!r} that JSON cannot hold: {error}"
-            ) from error
-        chunks.append(
-            {"name": call["name"], "args": args, "id": call["id"], "index": None, "type": "tool_call_chunk"}
-        )
+            raise MessageError(f"{owner} got args for tool {call['name']!r} that JSON cannot hold: {error}") from error
+        chunks.append({"name": call["name"], "args": args, "id": call["id"], "index": None, "type": "tool_call_chunk"})
     chunks.extend(
         {"name": bad["name"], "args": bad["args"], "id": bad["id"], "index": None, "type": "tool_call_chunk"}
         for bad in invalid
@@ -111,9 +104,7 @@ def whole_calls_as_chunks(
     return chunks
 
 
-def join_tool_call_chunks(
-    left: Sequence[ToolCallChunk], right: Sequence[ToolCallChunk]
-) -> list[ToolCallChunk]:
+def join_tool_call_chunks(left: Sequence[ToolCallChunk], right: Sequence[ToolCallChunk]) -> list[ToolCallChunk]:
     """Parts of calls followed by more parts.
 
     A part continues the last one of the same index, unless it brings an id of its own: then it begins another

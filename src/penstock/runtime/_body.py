@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Iterator
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
 from types import CoroutineType
 from typing import Any
 
@@ -11,7 +13,7 @@ import anyio
 from anyio import to_thread
 
 from ..streams import drive
-from ..streams._backend import forget_library
+from ..streams._backend import forget_library, loop_poster
 from ._program import Body, BodyKind
 from ._task import Attempt
 
@@ -59,8 +61,69 @@ async def _in_thread(attempt: Attempt, function: Any, *args: Any) -> Any:
         except StopIteration as error:  # cannot pass through a future
             raise RuntimeError("a node raised StopIteration, which has a meaning of its own") from error
 
-    (result,) = await to_thread.run_sync(call, limiter=attempt.task.run.threads)
+    thread_call = _ThreadCall(call)
+    with anyio.CancelScope() as scope:
+        try:
+            (result,) = await to_thread.run_sync(thread_call, limiter=attempt.task.run.threads)
+        except anyio.get_cancelled_exc_class():
+            if thread_call.give_up():
+                scope.cancel()  # the function finds out if it asks,
+                attempt.abort()  # or writes
+                await thread_call.wait()
+            raise
     return result
+
+
+class _ThreadCall:
+    """A call made by a worker thread, which can still be waited for when its result has been given up.
+
+    anyio waits for its threads whatever scope is cancelled, but `Task.cancel()` of asyncio strikes through.
+    """
+
+    __slots__ = ("_call", "_ended", "_given_up", "_lock", "_post", "_running")
+
+    def __init__(self, call: Callable[[], Any]) -> None:
+        self._call: Callable[[], Any] | None = call
+        self._lock = threading.Lock()
+        self._running = False
+        self._given_up = False
+        self._ended: anyio.Event
+        self._post: Callable[[Callable[[], object]], None]
+
+    def __call__(self) -> Any:
+        with self._lock:
+            if self._given_up:  # before the thread came to it
+                return None
+            self._running = True
+        try:
+            return self._take()()
+        finally:
+            with self._lock:
+                self._running = False
+                tell = self._given_up
+            if tell:
+                self._post(self._ended.set)
+
+    def _take(self) -> Callable[[], Any]:
+        """The call, for its one use: an idle thread must not keep the node's input alive."""
+        call, self._call = self._call, None
+        assert call is not None
+        return call
+
+    def give_up(self) -> bool:
+        """Do not begin any more; True if it has begun and not ended."""
+        self._ended = anyio.Event()
+        self._post = loop_poster()
+        with self._lock:
+            self._given_up = True
+            return self._running
+
+    async def wait(self) -> None:
+        """Wait for the end, which was still to come when it was given up, whatever is cancelled meanwhile."""
+        with anyio.CancelScope(shield=True):
+            while not self._ended.is_set():
+                with suppress(anyio.get_cancelled_exc_class()):
+                    await self._ended.wait()
 
 
 async def _collect(attempt: Attempt, generator: AsyncIterator[Any]) -> list[Any]:

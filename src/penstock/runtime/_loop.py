@@ -487,7 +487,10 @@ class GraphRun:
                 feed.updated(task, writes, behind=attempt.port)
             feed.ended(self.step, task, writes, error, attempt.number, behind=attempt.port)
         if handler is None:
-            raise error
+            try:
+                raise error
+            finally:
+                del error  # no cycle from the error through this frame back to it
         progress = StepProgress(self.step, self.config.recursion_limit)
         substitute = Task(self, Planned(handler), self.step, self._input(Planned(handler), progress))
         return await self._perform(substitute, await self.acquire_slot(), failed=NodeError(task.name, error))

@@ -93,6 +93,9 @@ class Task:
         return out
 
 
+_NO_CONTEXT = contextvars.Context()
+
+
 class Attempt(TaskScope):
     """One attempt at a task: its context, its writer, and the runs that were started inside it."""
 
@@ -111,9 +114,7 @@ class Attempt(TaskScope):
         "writes",
     )
 
-    def __init__(
-        self, task: Task, number: int, holds_slot: bool = False, error: NodeError | None = None
-    ) -> None:
+    def __init__(self, task: Task, number: int, holds_slot: bool = False, error: NodeError | None = None) -> None:
         self.task: Task = task
         self.number: int = number
         task.attempt = number
@@ -219,6 +220,9 @@ class Attempt(TaskScope):
         port = self.port
         if port is not None:
             port.close()
+        # Both lead back here. Without them reference counts free the run, and nothing waits for the collector.
+        self.context = _NO_CONTEXT
+        self.throttle.ports.clear()
 
     def abort(self) -> None:
         """The attempt is being cancelled: open its gates, so that cleanup code and threads are not held up."""

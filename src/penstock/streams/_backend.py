@@ -37,9 +37,7 @@ def in_event_loop() -> bool:
     return asyncio._get_running_loop() is not None
 
 
-def spawn_host(
-    main: Callable[[], Coroutine[Any, Any, None]], name: str, context: contextvars.Context
-) -> None:
+def spawn_host(main: Callable[[], Coroutine[Any, Any, None]], name: str, context: contextvars.Context) -> None:
     """Start a background task that must never raise, in a given context."""
     if on_trio():
         sys.modules["trio"].lowlevel.spawn_system_task(main, name=name, context=context)

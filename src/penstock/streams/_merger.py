@@ -92,7 +92,9 @@ class Merger:
         "_inbox",
         "_inbox_posted",
         "_ready",
+        "_receive_nowait",
         "_ring",
+        "_send_nowait",
         "admitting",
         "asking",
         "blocked_time",
@@ -122,6 +124,9 @@ class Merger:
         # Bounded by the ports: `capacity` items, the tickets extra.
         self.send_stream, self.receive_stream = anyio.create_memory_object_stream(math.inf)
         _open_streams.add((self.send_stream, self.receive_stream))
+        # Bound once: these two are called for every chunk.
+        self._send_nowait = self.send_stream.send_nowait
+        self._receive_nowait = self.receive_stream.receive_nowait
         self.in_stream: int = 0
         self.tickets: int = 0
         self.buffered: int = 0
@@ -149,7 +154,7 @@ class Merger:
 
     def take(self) -> Any:
         """The next item; raises `anyio.WouldBlock` if there is none."""
-        port, item = self.receive_stream.receive_nowait()
+        port, item = self._receive_nowait()
         self.in_stream -= 1
         self.buffered -= 1
         self.taken += 1
@@ -159,7 +164,7 @@ class Merger:
             self.tickets -= 1
         if self._ring and self.in_stream < self.capacity:
             self._refill()
-        if unread <= port.low and port.waiting:
+        if unread <= port.low and (port._events or port._thread_locks):
             port.release()
         if self._goal is not None and self.taken >= self._goal and self._demand is not None:
             self._demand.set()
@@ -172,7 +177,7 @@ class Merger:
             port = ring.popleft()
             lane = port.lane
             if port.unread - len(lane) < port.mark:
-                self.send_stream.send_nowait((port, lane.popleft()))
+                self._send_nowait((port, lane.popleft()))
                 self.in_stream += 1
                 if lane:
                     ring.append(port)
@@ -288,14 +293,16 @@ class Merger:
         for port in [*self.ports, *self._ring]:
             port.close(aborted=True)
         self._ring.clear()
-        self.buffered = self.in_stream = 0
+        while self.in_stream:  # closing keeps them, and each leads back here through its port
+            self._receive_nowait()
+            self.in_stream -= 1
+        self.buffered = 0
         self.send_stream.close()
         self.receive_stream.close()
         _open_streams.discard((self.send_stream, self.receive_stream))
         if self._demand is not None:
             self._demand.set()
         self.wake()
-
 
     def __del__(self) -> None:
         if not self.closed:
@@ -379,7 +386,7 @@ class Port:
         if self.closed:
             self._refuse()
             return DONE
-        if merger.has_inbox:  # a thread of this producer may have written before
+        if merger._inbox:  # a thread of this producer may have written before
             merger.drain_inbox()
         self.put(chunk if self.shape is None else self.shape(chunk))
         return self
@@ -404,7 +411,7 @@ class Port:
             self.lane.append(item)
             merger.queue(self)
             return
-        merger.send_stream.send_nowait((self, item))
+        merger._send_nowait((self, item))
         merger.in_stream += 1
         if merger.asking:
             merger._ready()

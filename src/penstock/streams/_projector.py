@@ -60,7 +60,7 @@ class Feed:
         "_merger",
         "_namespace",
         "_port",
-                "_request",
+        "_request",
         "_wanted",
         "custom",
         "remote",
@@ -346,9 +346,7 @@ class Projector:
         self.merger: Merger = merger
         self._base = len(base)
 
-    def feed(
-        self, namespace: Namespace, graph: GraphView, keys: str | Collection[str] | None = None
-    ) -> Feed | None:
+    def feed(self, namespace: Namespace, graph: GraphView, keys: str | Collection[str] | None = None) -> Feed | None:
         """The feed of the graph run at `namespace`, or None if it is not to be shown.
 
         Args:

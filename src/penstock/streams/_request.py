@@ -133,9 +133,7 @@ def _check_policy(value: object) -> None:
         raise ValueError(f"overflow: there is no policy {value!r}; {nearest(value, OVERFLOWS)}")
 
 
-def parse_only(
-    value: OnlyLike | None, known_nodes: Collection[str], *, subgraphs: bool = False
-) -> Selection | None:
+def parse_only(value: OnlyLike | None, known_nodes: Collection[str], *, subgraphs: bool = False) -> Selection | None:
     """Read an `only` argument.
 
     Args:

@@ -173,40 +173,40 @@ def _drive(
     throw = functools.partial(run, coro.throw)
     value: Any = None
     error: BaseException | None = None
-    while True:
-        try:
-            if error is None:
-                waits_for = send(value)
-            else:
+    waits_for: Any = None
+    try:
+        while True:
+            try:
                 # Not inside an `except` block: the node's exception would get this one as its context.
-                raised, error = error, None
-                waits_for = throw(raised)
-                del raised
-        except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]
-        try:
-            value = yield waits_for
-        except GeneratorExit:
-            coro.close()
-            raise
-        except Exception as failed:  # an answer like any other
-            error = failed
-        except BaseException as cancelled:  # noqa: ASYNC103 - thrown into the node
-            error = cancelled
-            continue  # noqa: ASYNC104
-        if not throttle.ports:
-            continue
-        port = throttle.pressed_port()
-        if port is None:
-            continue
-        try:
-            yield from throttle.relieve(port, value, mark).__await__()
-        except GeneratorExit:
-            coro.close()
-            raise
-        except anyio.get_cancelled_exc_class() as cancelled:  # noqa: ASYNC103 - the answer goes first
-            if not on_trio() and anyio.current_effective_deadline() != -math.inf:
-                error = cancelled  # native and edge-triggered: now or never
+                waits_for = send(value) if error is None else throw(error)
+            except StopIteration as stop:
+                return stop.value  # type: ignore[no-any-return]
+            error = None
+            try:
+                value = yield waits_for
+            except GeneratorExit:
+                coro.close()
+                raise
+            except Exception as failed:  # an answer like any other
+                error = failed
+            except BaseException as cancelled:  # noqa: ASYNC103 - thrown into the node
+                error = cancelled
+                continue  # noqa: ASYNC104
+            if not throttle.ports:
+                continue
+            port = throttle.pressed_port()
+            if port is None:
+                continue
+            try:
+                yield from throttle.relieve(port, value, mark).__await__()
+            except GeneratorExit:
+                coro.close()
+                raise
+            except anyio.get_cancelled_exc_class() as cancelled:  # noqa: ASYNC103 - the answer goes first
+                if not on_trio() and anyio.current_effective_deadline() != -math.inf:
+                    error = cancelled  # native and edge-triggered: now or never
+    finally:
+        value = error = waits_for = None  # no cycle from an exception through this frame back to it
 
 
 @functools.cache
