@@ -147,13 +147,20 @@ def without_collector() -> Iterator[None]:
 # --- cancelling at the n-th scheduling point -------------------------------------------------------------
 
 
-async def cancelled_at(turn: int, body: Callable[[], Awaitable[None]], *, trio: bool) -> bool:
+async def cancelled_at(
+    turn: int, body: Callable[[], Awaitable[None]], before: Callable[[], None], *, trio: bool
+) -> bool:
     """Await `body()` in a scope that is cancelled at the given scheduling point; whether that came in time.
 
-    On trio every step of any task counts, on asyncio every turn of the loop.
+    On trio every step of any task counts, on asyncio every turn of the loop.  `before()` is called just before.
     """
     with anyio.CancelScope() as scope:
-        with (_trio_turns if trio else _asyncio_turns)(turn, scope.cancel):
+
+        def cancel() -> None:
+            before()
+            scope.cancel()
+
+        with (_trio_turns if trio else _asyncio_turns)(turn, cancel):
             await body()
         return False
     return True

@@ -402,10 +402,11 @@ async def test_a04_an_exception_group_of_the_body_is_not_taken_apart(way: str) -
 async def test_a04_the_body_wins_over_an_error_of_the_cleanup(expected_noise: ExpectedNoise) -> None:
     expected_noise.log(r"penstock:ERROR:error in a run whose reader had failed before \(OSError\('cleanup'\)\)")
     seen = Recorder()
-    with pytest.raises(KeyError, match="body"):
+    with pytest.raises(KeyError, match="body") as caught:
         async with chain(stuck(seen, error=OSError("cleanup"))).astream(INPUT, stream_mode="custom") as run:
             async for _ in run:
                 raise KeyError("body")
+    assert repr(caught.value.__context__) == "OSError('cleanup')"
     assert seen == ["node started", "node ended: OSError"]
 
 

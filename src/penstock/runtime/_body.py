@@ -69,7 +69,7 @@ async def _in_thread(attempt: Attempt, function: Any, *args: Any) -> Any:
             if thread_call.give_up():
                 scope.cancel()  # the function finds out if it asks,
                 attempt.abort()  # or writes
-                await thread_call.wait()
+                await thread_call.wait()  # noqa: ASYNC102 - shields itself
             raise
     return result
 
@@ -100,9 +100,9 @@ class _ThreadCall:
         finally:
             with self._lock:
                 self._running = False
-                tell = self._given_up
-            if tell:
-                self._post(self._ended.set)
+                late = self._post if self._given_up else None
+            if late is not None:
+                late(self._ended.set)
 
     def _take(self) -> Callable[[], Any]:
         """The call, for its one use: an idle thread must not keep the node's input alive."""

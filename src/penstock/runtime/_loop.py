@@ -470,7 +470,7 @@ class GraphRun:
             for child in list(attempt.children):
                 try:
                     await child.end()
-                except anyio.get_cancelled_exc_class() as raised:
+                except anyio.get_cancelled_exc_class() as raised:  # noqa: ASYNC103 - raised below
                     native = raised  # strikes through the shield, and only once: it waits for the other children
         if native is not None:
             try:
