@@ -98,11 +98,14 @@ class _ThreadCall:
         try:
             return self._take()()
         finally:
-            with self._lock:
-                self._running = False
-                late = self._post if self._given_up else None
-            if late is not None:
-                late(self._ended.set)
+            self._finish()
+
+    def _finish(self) -> None:
+        with self._lock:
+            self._running = False
+            tell = self._given_up
+        if tell:
+            self._post(self._ended.set)
 
     def _take(self) -> Callable[[], Any]:
         """The call, for its one use: an idle thread must not keep the node's input alive."""
