@@ -19,6 +19,7 @@ from anyio import to_thread
 
 import penstock
 from penstock.errors import NodeCancelledError, RunCancelledError, StreamBusyError
+from penstock.types import Command
 from tests.support import ExpectedNoise, Recorder, checkpoints, collect, run_on
 
 from ._leaving import (
@@ -988,7 +989,7 @@ def _watched(watch: Watch, ending: str) -> Any:
         await checkpoints(1)
         if ending in ("fail", "cleanup fails"):
             raise ValueError("node")
-        if ending == "bad update":
+        if ending in ("bad update", "bad updates"):
             return local
         if ending in ("break", "aclose", "body", "cancelled"):
             await anyio.sleep_forever()
@@ -1017,11 +1018,25 @@ def _watched(watch: Watch, ending: str) -> Any:
             return await failing.ainvoke(state)
 
         return chain(calls)
+    if ending == "bad updates":
+        return chain([node, other])
+    if ending == "handover":
+        return chain(("sub", chain([_handing_over(watch), other])), node)
     if ending == "nested":
         return chain(("sub", chain(node, sync)), [node, sync])
     if ending == "timeout":
         return chain(stuck(Recorder()), timeout=0.01)
     return chain(node, [other, sync])
+
+
+def _handing_over(watch: Watch) -> Any:
+    async def node(state: Any) -> Command[Any]:
+        local = watch.thing("local")
+        await checkpoints(1)
+        del local
+        return Command(graph=Command.PARENT, update={"log": [watch.thing("update")]}, goto="node")
+
+    return node
 
 
 async def _end(graph: Any, way: str, ending: str, watch: Watch) -> None:
@@ -1056,7 +1071,7 @@ async def _leave(run: Any, ending: str) -> None:
             break
 
 
-COMMON = ["complete", "nested", "fail", "subgraph fails", "bad update", "cleanup fails", "timeout", "cancelled"]
+COMMON = ["complete", "nested", "handover", "fail", "subgraph fails", "bad update", "bad updates", "cleanup fails", "timeout", "cancelled"]
 
 
 @pytest.mark.parametrize(

@@ -22,9 +22,13 @@ async def run_here(call: Call) -> Any:
         return await _run_nested(call.parent, graph_run)
     except StopAsyncIteration as error:  # a reducer's: those of nodes have been replaced
         raise plain_error(error) from error
-    except Exception as error:
-        strip_own_frames(error)
-        raise
+    except Exception as raised:
+        failure = strip_own_frames(raised)
+    # Not with a bare `raise` above, which on Python 3.10 brings the frames back.
+    try:
+        raise failure
+    finally:
+        del failure  # no cycle from the error through this frame back to it
 
 
 async def _run_nested(parent: Any, graph_run: GraphRun) -> Any:

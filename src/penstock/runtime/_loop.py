@@ -396,10 +396,13 @@ class GraphRun:
             # A node's error, or one raised by its cleanup, must not get lost behind a cancellation.
             if not group_run.failures:
                 raise
-        if group_run.failures:
-            raise attach_others(group_run.failures)
-        if group_run.handovers:
-            raise group_run.handovers[0]
+        try:
+            if group_run.failures:
+                raise attach_others(group_run.failures)
+            if group_run.handovers:
+                raise group_run.handovers[0]
+        finally:  # no cycle from an error through the frames of this superstep back to it
+            group_run.failures, group_run.handovers = [], []
         return [outcome for outcome in group_run.outcomes if outcome is not None]  # no failure: none is missing
 
     def abort(self) -> None:
@@ -639,6 +642,7 @@ class _GroupRun:
                 error = _stray_cancellation(task)
                 error.__cause__ = raised
             self._fail(task, error)
+            del error  # no cycle from the error through this frame back to it
 
     def _fail(self, task: Task, error: BaseException) -> None:
         if isinstance(error, ParentCommand):  # no failure: its siblings finish, and an error of theirs comes first
