@@ -1071,7 +1071,18 @@ async def _leave(run: Any, ending: str) -> None:
             break
 
 
-COMMON = ["complete", "nested", "handover", "fail", "subgraph fails", "bad update", "bad updates", "cleanup fails", "timeout", "cancelled"]
+COMMON = [
+    "complete",
+    "nested",
+    "handover",
+    "fail",
+    "subgraph fails",
+    "bad update",
+    "bad updates",
+    "cleanup fails",
+    "timeout",
+    "cancelled",
+]
 
 
 @pytest.mark.parametrize(

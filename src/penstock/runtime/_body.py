@@ -62,16 +62,23 @@ async def _in_thread(attempt: Attempt, function: Any, *args: Any) -> Any:
             raise RuntimeError("a node raised StopIteration, which has a meaning of its own") from error
 
     thread_call = _ThreadCall(call)
+    native: BaseException | None = None
     with anyio.CancelScope() as scope:
         try:
             (result,) = await to_thread.run_sync(thread_call, limiter=attempt.task.run.threads)
-        except anyio.get_cancelled_exc_class():
-            if thread_call.give_up():
-                scope.cancel()  # the function finds out if it asks,
-                attempt.abort()  # or writes
-                await thread_call.wait()  # noqa: ASYNC102 - shields itself
-            raise
-    return result
+            return result
+        except anyio.get_cancelled_exc_class() as raised:  # noqa: ASYNC103 - raised below
+            if not thread_call.give_up():
+                raise
+            native = raised
+            scope.cancel()  # the function finds out if it asks,
+            attempt.abort()  # or writes
+            await thread_call.wait()  # noqa: ASYNC102 - shields itself
+    assert native is not None
+    try:
+        raise native
+    finally:
+        del native
 
 
 class _ThreadCall:
