@@ -40,6 +40,7 @@ from ..errors import (
     NodeCancelledError,
     NodeError,
     NodeTimeoutError,
+    StreamClosedError,
     add_note,
 )
 from ..managed import StepProgress
@@ -440,6 +441,9 @@ class GraphRun:
                 finally:
                     await self._end(attempt)  # noqa: ASYNC102 - shields what it awaits
                     holds_slot = attempt.holds_slot
+                if attempt.aborted and isinstance(problem, StreamClosedError):
+                    # Its thread was told so by the writer, because the run is being cancelled: that is what it is.
+                    await anyio.lowlevel.checkpoint()
                 delay = retry_delay(task.spec.retry, problem, number, random.random)
                 # What cleanup raises while the run is being cancelled is the end: the cancellation that strikes in
                 # the back-off would bury it.
