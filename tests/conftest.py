@@ -82,6 +82,14 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     gc.freeze()
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """The same after each module: what it leaves for good (caches, reports) need not be searched after every test."""
+    if nextitem is not None and nextitem.path != item.path:
+        gc.collect()
+        gc.freeze()
+
+
 @pytest.fixture
 def expected_noise() -> ExpectedNoise:
     """Where a test announces the log lines, threads and tasks that `no_leftovers` is to tolerate."""

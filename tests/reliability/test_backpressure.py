@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import operator
 import os
 import threading
@@ -14,9 +16,10 @@ import anyio.to_thread
 import pytest
 
 from penstock.config import get_stream_writer
-from penstock.errors import NodeTimeoutError, StreamClosedError, StreamOverflowError
+from penstock.errors import NodeTimeoutError, RunCancelledError, StreamClosedError, StreamOverflowError
 from penstock.graph import START, CompiledStateGraph, StateGraph
 from penstock.streams import MODES
+from penstock.streams._backend import loop_poster
 from penstock.types import Overflow, Send, StreamMode, StreamWriter
 from tests.support import Recorder, checkpoints, collect
 
@@ -111,6 +114,34 @@ async def helper_thread(state: State, writer: StreamWriter) -> None:
         await anyio.to_thread.run_sync(writer, i)
 
 
+async def thread_of_its_own(state: State, writer: StreamWriter) -> None:
+    def work() -> None:
+        for i in range(CHUNKS):
+            writer(i)
+
+    await anyio.to_thread.run_sync(work, abandon_on_cancel=False)
+
+
+def _on_another_loop(node: Any) -> Any:
+    """A node whose nested graph runs on a portal's loop, for it is called in a thread of the user's own."""
+    inner = parallel(node=node)
+
+    async def outer(state: State, writer: StreamWriter) -> None:
+        done = anyio.Event()
+        post, context = loop_poster(), contextvars.copy_context()
+
+        def work() -> None:
+            with contextlib.suppress(RunCancelledError):
+                context.run(inner.invoke, {})
+            with contextlib.suppress(RuntimeError):
+                post(done.set)
+
+        threading.Thread(target=work).start()
+        await done.wait()
+
+    return outer
+
+
 PRODUCERS = {
     "awaited": (awaited, 0),
     "plain": (plain, 0),
@@ -119,6 +150,7 @@ PRODUCERS = {
     "in_a_function_below": (in_a_function_below, 0),
     "awaiting_children": (awaiting_children, 2),  # each child has written before it waits
     "helper_thread": (helper_thread, 0),
+    "thread_of_its_own": (thread_of_its_own, 0),
 }
 every_producer = pytest.mark.parametrize("name", PRODUCERS)
 
@@ -146,6 +178,22 @@ async def test_d31_one_producer_stops_at_the_mark(name: str, mark: int) -> None:
     assert statistics.buffered >= mark - 1
     assert statistics.delivered == 1
     assert statistics.running == ("node",)
+
+
+@pytest.mark.parametrize("name", ["awaited", "plain", "sync"])
+async def test_d31_a_graph_on_another_loop_stops_at_the_mark(name: str) -> None:
+    """Not in virtual time: the other loop lives in real time."""
+    outer = parallel(outer=_on_another_loop(PRODUCERS[name][0]))
+    async with outer.astream({}, stream_mode="custom", subgraphs=True, high_water_mark=MARK) as run:
+        async for _ in run:
+            break
+        never = threading.Event()
+        for _ in range(10):  # it writes as long as it can
+            before = run.statistics().peak
+            await anyio.to_thread.run_sync(never.wait, 0.02)
+        statistics = run.statistics()
+    assert before == statistics.peak <= MARK + 2
+    assert statistics.delivered == 1
 
 
 @pytest.mark.virtual_time

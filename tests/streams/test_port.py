@@ -336,7 +336,7 @@ async def test_several_threads_of_one_node_share_its_mark(new_merger: NewMerger)
     assert merger.peak <= 3
 
 
-async def test_a_thread_that_may_not_block_is_never_blocked(new_merger: NewMerger) -> None:
+async def test_a_thread_does_not_wait_for_a_loop_that_stands_still(new_merger: NewMerger) -> None:
     """An async node can be waiting, synchronously, for its own threads."""
     merger = new_merger(2)
     port = Port(merger)
@@ -347,6 +347,60 @@ async def test_a_thread_that_may_not_block_is_never_blocked(new_merger: NewMerge
     merger.drain_inbox()
     assert port.pressed
     assert drained(merger) == list(range(20))
+
+
+async def test_a_thread_waits_for_a_loop_that_is_alive(new_merger: NewMerger) -> None:
+    merger = new_merger(2)
+    port = Port(merger)
+    got: list[object] = []
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as group:
+            group.start_soon(anyio.to_thread.run_sync, lambda: [port(i) for i in range(40)])
+            while merger.buffered < 2:
+                await merger.wait()
+            got += await taken(merger, 40)
+    assert got == list(range(40))
+    assert merger.peak <= 2
+
+
+async def test_a_task_on_another_loop_waits_by_awaiting(new_merger: NewMerger) -> None:
+    merger = new_merger(2)
+    port = Port(merger)
+
+    async def other_loop() -> None:
+        for i in range(40):
+            await port(i)
+
+    got: list[object] = []
+    async with anyio.create_task_group() as group:
+        group.start_soon(anyio.to_thread.run_sync, anyio.run, other_loop)
+        got += await taken(merger, 40)
+    assert got == list(range(40))
+    assert merger.peak <= 4  # what is on its way is not seen
+
+
+async def test_a_thread_that_never_stops_writing_does_not_keep_the_loop(new_merger: NewMerger) -> None:
+    merger = new_merger(2)
+
+    class Endless(Port):
+        """Whenever one of its items goes into the stream, a thread has already handed the next one over."""
+
+        def put(self, item: Any) -> None:
+            super().put(item)
+            if item < 1000:
+                with merger.lock:
+                    self.in_inbox += 1
+                    merger.from_thread(self, item + 1)
+
+    port = Endless(merger)
+    with merger.lock:
+        port.in_inbox += 1
+        merger.from_thread(port, 0)
+    merger.drain_inbox()
+    assert drained(merger) == [0]
+    merger.drain_inbox()
+    assert drained(merger) == [1]
+    port.close(aborted=True)
 
 
 async def test_raise_reaches_the_thread_that_writes(new_merger: NewMerger) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +24,7 @@ from penstock.streams import (
 from tests.support import Recorder
 
 from .test_merger import NewMerger, drained
+from .test_port import taken
 
 
 @dataclass
@@ -242,21 +244,44 @@ async def test_printing(new_merger: NewMerger, capsys: pytest.CaptureFixture[str
     assert drained(merger) == []
 
 
-async def test_a_feed_of_another_thread_hands_over_and_goes_on(new_merger: NewMerger) -> None:
-    """A nested run on another loop must not wait for this one, which may wait for it."""
+async def test_a_feed_on_another_loop_waits_for_this_one(new_merger: NewMerger) -> None:
+    merger = new_merger(2)
+
+    async def other_loop() -> None:
+        feed = feed_of(merger, modes=["updates"])
+        assert feed.remote
+        for i in range(40):
+            feed.updated(Task(), [("n", i)])
+            if feed.pending:
+                await feed.flush()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(anyio.to_thread.run_sync, anyio.run, other_loop)
+        got = await taken(merger, 40)
+    assert got == [{"node": {"n": i}} for i in range(40)]
+    assert merger.peak <= 2
+
+
+async def test_a_feed_on_another_loop_does_not_wait_for_one_that_stands_still(new_merger: NewMerger) -> None:
+    """This loop can be waiting for the other one."""
     merger = new_merger(1)
 
-    def other_loop() -> Feed:
+    async def other_loop() -> None:
         feed = feed_of(merger, modes=["updates"])
         for i in range(10):
             feed.updated(Task(), [("n", i)])
-        assert feed.remote
-        assert not feed.pending
-        return feed
+            await feed.relieved()
 
-    await anyio.to_thread.run_sync(other_loop)
+    thread = threading.Thread(target=anyio.run, args=(other_loop,))
+    thread.start()
+    thread.join(30)
+    assert not thread.is_alive()
+    assert merger.standing_still
     merger.drain_inbox()
     assert drained(merger) == [{"node": {"n": i}} for i in range(10)]
+    with anyio.fail_after(5):
+        while merger.standing_still:
+            await anyio.sleep(0.01)
 
 
 async def test_a_closed_feed_refuses(new_merger: NewMerger) -> None:

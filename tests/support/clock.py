@@ -38,7 +38,10 @@ def grace() -> float:
     """How long to wait, in real seconds, for the other threads of the process."""
     me = threading.get_ident()
     frames = sys._current_frames()
-    return max((_grace_of(frame) for ident, frame in frames.items() if ident != me), default=PARKED)
+    try:
+        return max((_grace_of(frame) for ident, frame in frames.items() if ident != me), default=PARKED)
+    finally:
+        frames.clear()  # a cycle, for this frame is among them, and it would keep alive what the threads' frames hold
 
 
 def _grace_of(frame: FrameType) -> float:

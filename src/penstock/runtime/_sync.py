@@ -6,8 +6,8 @@ A sync call starts a `HostedRun` on some loop and waits in its own thread.  Whic
 
 * In the worker thread of a sync node: the loop of the node's own run, which is free meanwhile.
 * Anywhere else, a loop running in this thread or not: the loop of a cached portal thread.  If the call is made on
-  a loop's own thread, inside an async node, that loop stands still until the call returns; so the nested run must
-  never wait for it (its feeds are `remote`: they hand chunks over and go on).
+  a loop's own thread, inside an async node, that loop stands still until the call returns; so what the nested run
+  writes to the streams of its parents must not wait for room there (see `streams._merger`).
 
 A run that is not on its parent's loop still ends with its parent: it counts among the runs that were started inside
 the attempt, which cancels them when it ends and waits for them.
@@ -101,6 +101,9 @@ class _Bridge:
                 return from_thread.run_sync(_poster_and_backend)
             except RuntimeError:
                 pass  # a thread of the user's own, not a worker thread of the node's loop
+        elif call.parent is not None:
+            for projector in call.parent.task.run.projectors:
+                projector.merger.stand_still_here()
         portal, own = open_portal("trio" if on_trio() else "asyncio")
         if own:
             self._own_portal = portal

@@ -148,7 +148,7 @@ class Attempt(TaskScope):
         if isinstance(writer, Port):
             if self.ended or self.aborted:
                 writer.close(aborted=self.aborted)
-            elif feed is not None and not feed.remote:
+            else:
                 writer.clock = self.throttle
                 if not blocking:
                     self.throttle.ports.append(writer)

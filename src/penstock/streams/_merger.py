@@ -19,9 +19,14 @@ ticket is redeemed for the oldest chunk when the consumer takes it.  So the dequ
 order among producers is still the stream's.  Tickets have room of their own in the stream: ports that wait must
 not crowd out those that never do.
 
-Threads hand items over through one inbox and one posted callback per batch.  Only a thread that runs a sync node
-may be blocked: an async node can be waiting, synchronously, for its own threads, and then blocking them would
-freeze the loop that has to make room.
+Threads hand items over through one inbox and one posted callback per batch, and are blocked in the call while
+their port is full.  With one exception: an async node can be waiting, synchronously, for its own threads, and then
+blocking them would freeze the loop that has to make room.  So whoever waits outside of the loop asks it now and
+then for a sign of life; from a loop that *stands still* nobody expects room.  (The thread that runs a sync node is
+not asked to wait for anybody, and always waits.)
+
+A producer on another loop, in a graph that was called synchronously, has a `RemotePort`.  It waits in its own loop,
+by the same rule.
 """
 
 from __future__ import annotations
@@ -42,7 +47,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from ..errors import StreamClosedError, StreamOverflowError
 from ..types import Overflow
-from ._backend import loop_poster
+from ._backend import in_event_loop, loop_poster
 
 # How many full producers the stream holds before their items wait in lanes.
 STREAM_MARKS = 4
@@ -52,6 +57,9 @@ _TICKET: Any = object()
 
 # Seconds between two looks of a blocked thread at whether its node was cancelled.
 _CANCEL_POLL = 0.05
+
+# Seconds without a sign of life after which a loop is taken to stand still, and between two that it is asked for.
+_STANDS_STILL = 0.3
 
 
 def check_cancelled() -> None:
@@ -86,7 +94,9 @@ class Merger:
     """
 
     __slots__ = (
+        "_alive_until",
         "_asked_at",
+        "_asked_loop",
         "_demand",
         "_goal",
         "_inbox",
@@ -111,6 +121,7 @@ class Merger:
         "receive_stream",
         "relay_port",
         "send_stream",
+        "standing_still",
         "taken",
         "thread_id",
         "tickets",
@@ -149,6 +160,9 @@ class Merger:
         self._inbox: deque[tuple[Port, Any]] = deque()
         self._inbox_posted = False
         self.relay_port: Port | None = None
+        self.standing_still: bool = False
+        self._asked_loop: float | None = None
+        self._alive_until = 0.0
 
     # ---------------------------------------------------------------- consumer
 
@@ -164,7 +178,7 @@ class Merger:
             self.tickets -= 1
         if self._ring and self.in_stream < self.capacity:
             self._refill()
-        if unread <= port.low and (port._events or port._thread_locks):
+        if unread <= port.low and (port._events or port._gates):
             port.release()
         if self._goal is not None and self.taken >= self._goal and self._demand is not None:
             self._demand.set()
@@ -253,7 +267,7 @@ class Merger:
     def relay(self) -> Port:
         """The port for everything that comes from runs on other loops.
 
-        They cannot wait for a flush, so their order is kept by one lane for all of them.
+        The order among them is that of their writing, kept by one lane for all of them.
         """
         with self.lock:
             if self.relay_port is None:
@@ -266,18 +280,50 @@ class Merger:
         first, self._inbox_posted = not self._inbox_posted, True
         return first
 
+    def stands_still(self) -> bool:
+        """Whether the loop shows no sign of life; for those who wait for it in other threads, again and again."""
+        now = time.monotonic()
+        with self.lock:
+            if self._asked_loop is not None:
+                self.standing_still = self.standing_still or now - self._asked_loop > _STANDS_STILL
+                return self.standing_still
+            if now < self._alive_until:
+                return False
+            self._asked_loop = now
+        try:
+            self.post(self._shows_life)
+        except RuntimeError:  # it has ended
+            return True
+        return False
+
+    def stand_still_here(self) -> None:
+        """The loop of this thread is going to wait, synchronously, for another one; does nothing if it is not ours."""
+        if get_ident() != self.thread_id:
+            return
+        with self.lock:
+            self.standing_still = True
+            self._asked_loop = time.monotonic()
+        self.post(self._shows_life)
+
+    def _shows_life(self) -> None:
+        with self.lock:
+            self.standing_still = False
+            self._asked_loop = None
+            self._alive_until = time.monotonic() + _STANDS_STILL
+
     @property
     def has_inbox(self) -> bool:
         """Whether threads have handed over items that are not in the stream yet."""
         return bool(self._inbox)
 
     def drain_inbox(self) -> None:
-        """Put what the threads handed over into the stream."""
+        """Put what the threads have handed over so far into the stream."""
         with self.lock:
             self._inbox_posted = False
         inbox = self._inbox
         self.admitting = True
-        while inbox:
+        # What comes in meanwhile is posted anew: a thread that writes faster than this must not keep the loop here.
+        for _ in range(len(inbox)):
             port, item = inbox.popleft()
             if not self.closed:
                 port.put(item)
@@ -309,6 +355,29 @@ class Merger:
             self.close()
 
 
+class Gate(Protocol):
+    """What somebody in another thread waits at; a lock, or a `_Turn`."""
+
+    def release(self) -> None: ...
+
+
+class _Turn:
+    """A gate for a task on another loop."""
+
+    __slots__ = ("_event", "_post")
+
+    def __init__(self) -> None:
+        self._event = anyio.Event()
+        self._post = loop_poster()
+
+    def release(self) -> None:
+        with contextlib.suppress(RuntimeError):  # its loop has ended
+            self._post(self._event.set)
+
+    async def wait(self) -> None:
+        await self._event.wait()
+
+
 class Clock(Protocol):
     """Something that stands still while the reader holds a producer back, which it does only until `over`."""
 
@@ -326,13 +395,13 @@ class Port:
     Args:
         merger: where the items go.
         policy: what happens to an item that finds the port pressed.
-        blocking: whether worker threads that write are blocked while it is pressed.
+        blocking: whether threads that write wait in any case; the others do not for a loop that stands still.
         shape: turns what the writer is given into the item the consumer gets.
     """
 
     __slots__ = (
         "_events",
-        "_thread_locks",
+        "_gates",
         "aborted",
         "blocking",
         "clock",
@@ -344,7 +413,6 @@ class Port:
         "mark",
         "merger",
         "policy",
-        "relay",
         "shape",
         "unread",
     )
@@ -362,7 +430,6 @@ class Port:
         self.lossy: bool = policy not in ("wait", "raise")
         self.blocking: bool = blocking
         self.shape: Callable[[Any], Any] | None = shape
-        self.relay: Port | None = None
         self.mark: int = merger.high_water_mark
         self.low: int = self.mark // 2
         self.unread: int = 0
@@ -373,7 +440,7 @@ class Port:
         self.clock: Clock | None = None
         self.lane: deque[Any] = deque()
         self._events: list[anyio.Event] = []
-        self._thread_locks: list[threading.Lock] = []
+        self._gates: list[Gate] = []
         if not merger.closed:
             merger.ports.add(self)
 
@@ -454,7 +521,9 @@ class Port:
     @property
     def pressed(self) -> bool:
         """Whether a write should wait now."""
-        if self.closed or self.policy != "wait" or not (self.lane or self.unread >= self.mark):
+        if self.closed or self.policy != "wait" or not (self.lane or self.unread + self.in_inbox >= self.mark):
+            return False
+        if self.merger.standing_still and get_ident() != self.merger.thread_id:
             return False
         return self.clock is None or not self.clock.over
 
@@ -466,7 +535,7 @@ class Port:
     @property
     def waiting(self) -> bool:
         """Whether a task or thread waits for this port."""
-        return bool(self._events or self._thread_locks)
+        return bool(self._events or self._gates)
 
     def __await__(self) -> Generator[Any, Any, None]:
         if self.pressed:
@@ -496,6 +565,9 @@ class Port:
                 self.clock.resume()
 
     async def _woken(self) -> None:
+        if get_ident() != self.merger.thread_id:
+            await self._woken_elsewhere()
+            return
         event = anyio.Event()
         self._events.append(event)
         try:
@@ -504,19 +576,34 @@ class Port:
             if event in self._events:
                 self._events.remove(event)
 
+    async def _woken_elsewhere(self) -> None:
+        merger, carrier, turn = self.merger, self._carrier, _Turn()
+        with merger.lock:
+            carrier._gates.append(turn)
+        try:
+            # Only now: the loop looks at the gates after it has made room.
+            while self.pressed and not merger.stands_still():
+                with anyio.move_on_after(_CANCEL_POLL):
+                    await turn.wait()
+                    return
+        finally:
+            with merger.lock:
+                if turn in carrier._gates:
+                    carrier._gates.remove(turn)
+
     def release(self) -> None:
         """Wake whoever waits for this port."""
         events, self._events = self._events, []
         for event in events:
             event.set()
-        if self._thread_locks:
+        if self._gates:
             self._release_threads()
 
     def _release_threads(self) -> None:
         with self.merger.lock:
-            locks, self._thread_locks = self._thread_locks, []
-        for lock in locks:
-            lock.release()
+            gates, self._gates = self._gates, []
+        for gate in gates:
+            gate.release()
 
     def flushed(self) -> None:
         """The last item of the lane has gone into the stream."""
@@ -537,53 +624,68 @@ class Port:
 
     # ---------------------------------------------------------------- threads
 
-    def _write_from_thread(self, chunk: Any) -> Receipt:
-        merger = self.merger
+    @property
+    def _carrier(self) -> Port:
+        """The port that takes this one's items into the stream."""
+        return self
+
+    def _write_from_thread(self, chunk: Any) -> Port | Receipt:
+        merger, carrier = self.merger, self._carrier
         item = chunk if self.shape is None else self.shape(chunk)
+        on_loop = in_event_loop()  # another one; it waits by awaiting
         post = False
         while True:
             with merger.lock:
                 if self.closed or merger.closed:
                     break
-                unread = self.unread + self.in_inbox
+                unread = carrier.unread + carrier.in_inbox
                 full = unread >= self.mark
                 if full and self.policy == "raise":
                     raise self._overflow(unread)
-                if not (full and self.blocking and self.policy == "wait"):
-                    port = self if self.relay is None or self.policy != "wait" else self.relay
-                    port.in_inbox += 1
-                    post = merger.from_thread(port, item)
+                if not full or self.policy != "wait" or on_loop or (merger.standing_still and not self.blocking):
+                    carrier.in_inbox += 1
+                    post = merger.from_thread(carrier, item)
                     turn = None
                 else:
                     turn = threading.Lock()
                     turn.acquire()
-                    self._thread_locks.append(turn)
+                    carrier._gates.append(turn)
             if turn is None:
+                self._handed_over(unread + 1)
                 if post:
                     self._post(merger.drain_inbox)
-                return DONE
+                return self if on_loop else DONE
             # The loop looks for waiting threads after it has changed `unread`, this side looks at `unread` after it
             # has registered: whichever comes second sees the other.
-            if self.unread + self.in_inbox < self.mark or self.closed:
-                self._release_threads()
+            if carrier.unread + carrier.in_inbox < self.mark or self.closed:
+                carrier._release_threads()
             self._wait_in_thread(turn)
         self._stopped_in_thread()
         return DONE
+
+    def _handed_over(self, unread: int) -> None:
+        """An item has gone to the carrier, which now has that many."""
 
     def _wait_in_thread(self, turn: threading.Lock) -> None:
         started = time.monotonic()
         clock = self.clock if self.clock is not None and self.clock.timed else None
         if clock is not None:
-            self._post(clock.pause)
+            self._post_home(clock.pause)
         try:
             # A cancel scope somewhere above the node reaches its thread only if the thread asks.
             while not turn.acquire(timeout=_CANCEL_POLL):
                 check_cancelled()
+                if self.aborted or (not self.blocking and self.merger.stands_still()):
+                    break
         finally:
             with self.merger.lock:
                 self.merger.blocked_time += time.monotonic() - started
             if clock is not None:
-                self._post(clock.resume)
+                self._post_home(clock.resume)
+
+    def _post_home(self, fn: Callable[[], object]) -> None:
+        """Call something in the loop of the producer."""
+        self._post(fn)
 
     def _post(self, fn: Callable[[], object]) -> None:
         try:
@@ -596,6 +698,69 @@ class Port:
         check_cancelled()
         if not self.merger.closed:
             self._refuse()
-        if self.relay is not None:
-            return  # a node on another loop, which its cancellation has not reached yet
+        if self._is_unreached:
+            return
         raise StreamClosedError("the run of this stream writer is over; nobody can read this chunk")
+
+    @property
+    def _is_unreached(self) -> bool:
+        """Whether the cancellation that closed the stream may not have reached the producer yet."""
+        return False
+
+
+class RemotePort(Port):
+    """The port of a producer on another loop than the merger's.
+
+    What it writes goes through one port for all such producers, and they wait for room in that.
+
+    Args:
+        merger: where the items go.
+        home: posts a callback to the producer's loop.
+        policy: as for any port.
+        shape: as for any port.
+    """
+
+    __slots__ = ("_home", "_relay")
+
+    def __init__(
+        self,
+        merger: Merger,
+        home: Callable[[Callable[[], object]], None],
+        policy: Overflow = "wait",
+        *,
+        shape: Callable[[Any], Any] | None = None,
+    ) -> None:
+        super().__init__(merger, policy, shape=shape)
+        self._relay = merger.relay()
+        self._home = home
+
+    @property
+    def _carrier(self) -> Port:
+        return self._relay if self.policy == "wait" else self
+
+    @property
+    def pressed(self) -> bool:
+        relay = self._relay
+        if self.closed or self.policy != "wait" or relay.unread + relay.in_inbox < self.mark:
+            return False
+        if self.merger.standing_still:
+            return False
+        return self.clock is None or not self.clock.over
+
+    @property
+    def pending(self) -> bool:
+        return self.pressed
+
+    async def flush(self) -> None:
+        await self
+
+    def _handed_over(self, unread: int) -> None:
+        if self.policy == "wait":
+            self.unread = unread  # for the throttle, which looks at this first
+
+    def _post_home(self, fn: Callable[[], object]) -> None:
+        self._home(fn)
+
+    @property
+    def _is_unreached(self) -> bool:
+        return True

@@ -13,7 +13,8 @@ from threading import get_ident
 from typing import Any, Protocol
 
 from ..types import Namespace, StreamMode, StreamWriter
-from ._merger import DONE, Clock, Merger, Port, Receipt, check_cancelled
+from ._backend import loop_poster
+from ._merger import DONE, Clock, Merger, Port, Receipt, RemotePort, check_cancelled
 from ._request import StreamRequest
 
 Writes = Sequence[tuple[str, Any]]
@@ -56,6 +57,7 @@ class Feed:
     __slots__ = (
         "_bare",
         "_coerce",
+        "_home",
         "_keys",
         "_merger",
         "_namespace",
@@ -80,11 +82,9 @@ class Feed:
         self._request = request
         self._merger = merger
         self._namespace = namespace
-        self._port = Port(merger)
-        # A nested run on another thread's loop cannot wait for this one's; its chunks are handed over and go on.
         self.remote: bool = get_ident() != merger.thread_id
-        if self.remote:
-            self._port.relay = merger.relay()
+        self._home = loop_poster() if self.remote else None
+        self._port = Port(merger) if self._home is None else RemotePort(merger, self._home)
         self._coerce = graph.coerce if request.version == "v2" else None
         self._bare = keys if isinstance(keys, str) else None
         self._keys: frozenset[str] | None
@@ -174,9 +174,9 @@ class Feed:
             return self._printer()
         shape = self._shape_custom(attempt)
         policy = request.policy("custom")
-        port = Port(self._merger, policy, blocking=blocking and not self.remote, shape=shape)
-        port.relay = self._port.relay
-        return port
+        if self._home is not None:
+            return RemotePort(self._merger, self._home, policy, shape=shape)
+        return Port(self._merger, policy, blocking=blocking, shape=shape)
 
     def stop_with(self, clock: Clock | None) -> None:
         """Stop a clock whenever the reader holds this graph run back."""
@@ -184,7 +184,7 @@ class Feed:
 
     async def flush(self) -> None:
         """Wait until what was told so far is in the stream, so that nothing later can overtake it."""
-        if self._port.pending and not self.remote:
+        if self._port.pending:
             await self._port.flush()
 
     @property
@@ -201,13 +201,12 @@ class Feed:
 
     async def relieved(self) -> None:
         """Wait while this graph run's own chunks are over the mark."""
-        if not self.remote:
-            await self._port
+        await self._port
 
     @property
     def pending(self) -> bool:
         """Whether `flush` would wait."""
-        return self._port.pending and not self.remote
+        return self._port.pending
 
     def close(self) -> None:
         """The graph run has ended."""
