@@ -49,6 +49,7 @@ from ..streams._backend import native_cancel_requested
 from ..types import Command, Namespace
 from ._body import call_body
 from ._failure import attach_others, describe_failure, plain_error, without_cancellation
+from ._model_call import show_messages
 from ._program import BodyKind, NodeSpec, Program, Reader
 from ._result import ParentCommand, read_result, read_route
 from ._retry import retry_delay
@@ -141,6 +142,7 @@ class GraphRun:
         "program",
         "projectors",
         "remote",
+        "shows_messages",
         "step",
         "thread_id",
         "user_context",
@@ -175,6 +177,7 @@ class GraphRun:
         self.namespace: Namespace = namespace
         feeds = (p.feed(namespace, program, shown_keys) for p in projectors)
         self.feeds: tuple[Feed, ...] = tuple(f for f in feeds if f is not None)
+        self.shows_messages: bool = any(f.messages for f in self.feeds)
         self.parent: Attempt | None = parent
         self.context: contextvars.Context = context
         self.hosted: bool = hosted
@@ -466,9 +469,9 @@ class GraphRun:
             if attempt.children:
                 await self._end_children(attempt)
         finally:
-            port = attempt.port
-            if port is not None and port.merger.has_inbox and not self.remote:
-                port.merger.drain_inbox()
+            for port in attempt.ports:
+                if port.merger.has_inbox and not self.remote:
+                    port.merger.drain_inbox()
             attempt.close()
 
     async def _end_children(self, attempt: Attempt) -> None:
@@ -491,8 +494,8 @@ class GraphRun:
         describe_failure(error, task, attempt.number)
         for feed in self.feeds:
             if writes and not task.spec.kind.is_generator:  # the node was done, its router failed
-                feed.updated(task, writes, behind=attempt.port)
-            feed.ended(self.step, task, writes, error, attempt.number, behind=attempt.port)
+                feed.updated(task, writes, behind=attempt.port_to(feed))
+            feed.ended(self.step, task, writes, error, attempt.number, behind=attempt.port_to(feed))
         if handler is None:
             try:
                 raise error
@@ -514,6 +517,8 @@ class GraphRun:
             more_goto, more_sends = await self._route(attempt, writes)
             goto, sends = [*goto, *more_goto], [*sends, *more_sends]
         await self._settle(attempt)
+        if self.shows_messages and not spec.kind.is_generator:
+            writes = show_messages(attempt, writes)
         for feed in self.feeds:
             if not spec.kind.is_generator:  # a generator's updates were shown as it yielded them
                 feed.updated(task, writes)
@@ -535,6 +540,8 @@ class GraphRun:
         attempt.throttle.pause()
         try:
             await self._settle(attempt)
+            if self.shows_messages:
+                writes = show_messages(attempt, writes)
             for feed in self.feeds:
                 feed.updated(task, writes)
                 await feed.relieved()
@@ -545,12 +552,12 @@ class GraphRun:
         """Runs that were started inside have ended, and what was written is in the stream."""
         for child in list(attempt.children):
             await child.end()
-        port = attempt.port
-        if port is not None and not self.remote:
-            if port.merger.has_inbox:
-                port.merger.drain_inbox()
-            if port.pending:
-                await port.flush()
+        if not self.remote:
+            for port in list(attempt.ports):
+                if port.merger.has_inbox:
+                    port.merger.drain_inbox()
+                if port.pending:
+                    await port.flush()
         for feed in self.feeds:
             if feed.relaying:
                 await feed.flush_relay()

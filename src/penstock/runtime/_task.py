@@ -13,7 +13,8 @@ from ..config import RunConfig, RunnableConfig, TaskScope
 from ..config._scope import _current
 from ..errors import NodeError
 from ..streams import Feed, Port, Throttle, no_writer, no_writer_in_thread
-from ..types import Namespace, Send, StreamWriter
+from ..types import Namespace, Send, StreamMode, StreamWriter
+from ._emitter import Emitter, Target
 from ._program import NodeSpec
 from ._runtime import ExecutionInfo, Runtime
 from ._step import Planned
@@ -109,6 +110,7 @@ class Attempt(TaskScope):
         "error",
         "holds_slot",
         "number",
+        "ports",
         "task",
         "throttle",
         "writes",
@@ -128,6 +130,7 @@ class Attempt(TaskScope):
         self.ended: bool = False
         self.aborted: bool = False
         self._writer: StreamWriter | None = None
+        self.ports: list[Port] = []
         self.writes: Sequence[tuple[str, Any]] = ()
         self._lent = 0
 
@@ -146,13 +149,17 @@ class Attempt(TaskScope):
         if writer is no_writer:
             return no_writer_in_thread if blocking else no_writer
         if isinstance(writer, Port):
-            if self.ended or self.aborted:
-                writer.close(aborted=self.aborted)
-            else:
-                writer.clock = self.throttle
-                if not blocking:
-                    self.throttle.ports.append(writer)
+            self._adopt(writer)
         return writer
+
+    def _adopt(self, port: Port) -> None:
+        if self.ended or self.aborted:
+            port.close(aborted=self.aborted)
+            return
+        port.clock = self.throttle
+        self.ports.append(port)
+        if not port.blocking:
+            self.throttle.ports.append(port)
 
     def custom_feed(self) -> Feed | None:
         """The innermost stream that wants `custom` chunks: it captures them."""
@@ -160,6 +167,24 @@ class Attempt(TaskScope):
             if feed.custom:
                 return feed
         return None
+
+    def emitter(self, mode: StreamMode, tags: Collection[str] = ()) -> Emitter | None:
+        """Writes chunks of a mode to every stream that asks for them; None if there is none.
+
+        Args:
+            mode: any mode but `custom`, which the innermost stream captures.
+            tags: what the call in whose name it writes is tagged with, besides the node's own tags.
+        """
+        feeds = [feed for feed in self.task.run.feeds if feed.asks(mode, self.task, tags)]
+        return Emitter([self._target(feed, mode) for feed in feeds]) if feeds else None
+
+    def _target(self, feed: Feed, mode: StreamMode) -> Target:
+        if feed is self.custom_feed():
+            _ = self.writer  # opens its port: what the node writes itself is to keep its order with these chunks
+        port = feed.port(mode, self.ports, blocking=self.task.spec.kind.in_thread)
+        if port is not None and port not in self.ports:
+            self._adopt(port)
+        return port, feed.shaper(mode, self.number)
 
     @property
     def run_config(self) -> RunConfig:
@@ -189,10 +214,12 @@ class Attempt(TaskScope):
         value = self.task.input
         return dict(value) if self.task.spec.retry and type(value) is dict else value
 
-    @property
-    def port(self) -> Port | None:
-        """The port of this attempt's writer, if it was ever used."""
-        return self._writer if isinstance(self._writer, Port) else None
+    def port_to(self, feed: Feed) -> Port | None:
+        """The port of this attempt in a feed's stream, if it has written there."""
+        for port in self.ports:
+            if feed.is_in(port.merger):
+                return port
+        return None
 
     def child_namespace(self) -> Namespace:
         """Where the next graph that is called inside this attempt lies."""
@@ -217,8 +244,7 @@ class Attempt(TaskScope):
     def close(self) -> None:
         """The attempt has ended; what it wrote is still delivered."""
         self.ended = True
-        port = self.port
-        if port is not None:
+        for port in self.ports:
             port.close()
         # Both lead back here. Without them reference counts free the run, and nothing waits for the collector.
         self.context = _NO_CONTEXT
@@ -227,8 +253,7 @@ class Attempt(TaskScope):
     def abort(self) -> None:
         """The attempt is being cancelled: open its gates, so that cleanup code and threads are not held up."""
         self.aborted = True
-        port = self.port
-        if port is not None:
+        for port in list(self.ports):
             port.close(aborted=True)
         for child in list(self.children):
             child.abort()

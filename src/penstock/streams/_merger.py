@@ -448,14 +448,27 @@ class Port:
 
     def __call__(self, chunk: Any) -> Port | Receipt:
         merger = self.merger
+        item = chunk if self.shape is None else self.shape(chunk)
         if get_ident() != merger.thread_id:
-            return self._write_from_thread(chunk)
+            return self._write_from_thread(item)
         if self.closed:
             self._refuse()
             return DONE
         if merger._inbox:  # a thread of this producer may have written before
             merger.drain_inbox()
-        self.put(chunk if self.shape is None else self.shape(chunk))
+        self.put(item)
+        return self
+
+    def write(self, item: Any) -> Port | Receipt:
+        """Write an item as it is, from any thread; otherwise like a call."""
+        if get_ident() != self.merger.thread_id:
+            return self._write_from_thread(item)
+        if self.closed:
+            self._refuse()
+            return DONE
+        if self.merger._inbox:
+            self.merger.drain_inbox()
+        self.put(item)
         return self
 
     def put(self, item: Any) -> None:
@@ -629,9 +642,8 @@ class Port:
         """The port that takes this one's items into the stream."""
         return self
 
-    def _write_from_thread(self, chunk: Any) -> Port | Receipt:
+    def _write_from_thread(self, item: Any) -> Port | Receipt:
         merger, carrier = self.merger, self._carrier
-        item = chunk if self.shape is None else self.shape(chunk)
         on_loop = in_event_loop()  # another one; it waits by awaiting
         post = False
         while True:

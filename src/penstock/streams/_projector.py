@@ -52,6 +52,7 @@ class Feed:
     Attributes:
         values: whether `values` chunks are wanted; likewise the others.
         remote: whether this graph run lives on another loop than the stream.
+        seen: ids of the messages that the stream has shown, or is not to show.
     """
 
     __slots__ = (
@@ -65,7 +66,9 @@ class Feed:
         "_request",
         "_wanted",
         "custom",
+        "messages",
         "remote",
+        "seen",
         "tasks",
         "updates",
         "values",
@@ -78,6 +81,8 @@ class Feed:
         namespace: Namespace,
         graph: GraphView,
         keys: str | Collection[str] | None,
+        *,
+        seen: set[str],
     ) -> None:
         self._request = request
         self._merger = merger
@@ -97,6 +102,8 @@ class Feed:
         self.updates: bool = "updates" in asked
         self.tasks: bool = "tasks" in asked or "debug" in asked
         self.custom: bool = "custom" in asked
+        self.messages: bool = "messages" in asked
+        self.seen: set[str] = seen
 
     # ---------------------------------------------------------------- what happened
 
@@ -169,14 +176,49 @@ class Feed:
         """The writer of one attempt's `custom` chunks."""
         if not self._wants(task):
             return no_writer
+        shape = self.shaper("custom", attempt)
+        if "custom" not in self._request.modes:
+            return _printing(shape)
+        return self._open("custom", blocking, shape)
+
+    def asks(self, mode: StreamMode, task: TaskView, tags: Collection[str] = ()) -> bool:
+        """Whether chunks of a mode are wanted of a task, or of a call inside it that has tags of its own."""
         request = self._request
-        if "custom" not in request.modes:
-            return self._printer()
-        shape = self._shape_custom(attempt)
-        policy = request.policy("custom")
+        if mode not in request.modes and mode not in request.printed:
+            return False
+        if not tags or request.only is None:
+            return self._wants(task)
+        return request.only.node(task.name, (*task.tags, *tags))
+
+    def port(self, mode: StreamMode, known: Sequence[Port], *, blocking: bool) -> Port | None:
+        """Where a task writes its chunks of a mode; None if they are only printed.
+
+        Args:
+            mode: the mode.
+            known: the ports the task has; a producer's chunks of all modes keep their order in one.
+            blocking: as for `Port`.
+        """
+        if mode not in self._request.modes:
+            return None
+        policy = self._request.policy(mode)
+        for port in known:
+            if port.merger is self._merger and port.policy == policy:
+                return port
+        return self._open(mode, blocking, None)
+
+    def _open(self, mode: StreamMode, blocking: bool, shape: Callable[[Any], Any] | None) -> Port:
+        policy = self._request.policy(mode)
         if self._home is not None:
             return RemotePort(self._merger, self._home, policy, shape=shape)
         return Port(self._merger, policy, blocking=blocking, shape=shape)
+
+    def message(self, message: Any, metadata: Mapping[str, Any], *, behind: Port | None) -> None:
+        """A task has returned a message that nobody has seen."""
+        self._emit("messages", (message, dict(metadata)), behind)
+
+    def is_in(self, merger: Merger) -> bool:
+        """Whether its chunks go into that stream."""
+        return merger is self._merger
 
     def stop_with(self, clock: Clock | None) -> None:
         """Stop a clock whenever the reader holds this graph run back."""
@@ -265,37 +307,39 @@ class Feed:
             return (self._namespace, mode, data) if request.tagged else (self._namespace, data)
         return (mode, data) if request.tagged else data
 
-    def _shape_custom(self, attempt: int) -> Callable[[Any], Any] | None:
+    def shaper(self, mode: StreamMode, attempt: int) -> Callable[[Any], Any] | None:
         """The hot path of `_shape`: one closure per writer instead of a decision per chunk."""
         request, ns = self._request, self._namespace
         shape: Callable[[Any], Any] | None
         if request.version == "v2" and attempt > 1:
-            shape = lambda chunk: {"type": "custom", "ns": ns, "data": chunk, "attempt": attempt}  # noqa: E731
+            shape = lambda chunk: {"type": mode, "ns": ns, "data": chunk, "attempt": attempt}  # noqa: E731
         elif request.version == "v2":
-            shape = lambda chunk: {"type": "custom", "ns": ns, "data": chunk}  # noqa: E731
+            shape = lambda chunk: {"type": mode, "ns": ns, "data": chunk}  # noqa: E731
         elif request.subgraphs:
-            shape = (lambda c: (ns, "custom", c)) if request.tagged else (lambda c: (ns, c))
+            shape = (lambda c: (ns, mode, c)) if request.tagged else (lambda c: (ns, c))
         else:
-            shape = (lambda c: ("custom", c)) if request.tagged else None
-        if "custom" not in request.printed:
+            shape = (lambda c: (mode, c)) if request.tagged else None
+        if mode not in request.printed:
             return shape
 
         def printed(chunk: Any) -> Any:
-            self._print("custom", chunk)
+            self._print(mode, chunk)
             return chunk if shape is None else shape(chunk)
 
         return printed
 
-    def _printer(self) -> StreamWriter:
-        def write(chunk: Any) -> Receipt:
-            self._print("custom", chunk)
-            return DONE
-
-        return write
-
     def _print(self, mode: StreamMode, data: Any) -> None:
         where = "|".join(self._namespace)
         print(f"[{mode}] {where}: {data!r}" if where else f"[{mode}] {data!r}")
+
+
+def _printing(shape: Callable[[Any], Any] | None) -> StreamWriter:
+    def write(chunk: Any) -> Receipt:
+        if shape is not None:
+            shape(chunk)
+        return DONE
+
+    return write
 
 
 def _fresh(value: Any) -> Any:
@@ -338,12 +382,13 @@ class Projector:
         base: namespace of the graph that was streamed; what lies inside of it is a subgraph.
     """
 
-    __slots__ = ("_base", "merger", "request")
+    __slots__ = ("_base", "merger", "request", "seen")
 
     def __init__(self, request: StreamRequest, merger: Merger, base: Namespace = ()) -> None:
         self.request: StreamRequest = request
         self.merger: Merger = merger
         self._base = len(base)
+        self.seen: set[str] = set()
 
     def feed(self, namespace: Namespace, graph: GraphView, keys: str | Collection[str] | None = None) -> Feed | None:
         """The feed of the graph run at `namespace`, or None if it is not to be shown.
@@ -359,7 +404,8 @@ class Projector:
         only = self.request.only
         if only is not None and not only.graph(path_of(namespace[self._base :])):
             return None
-        return Feed(self.request, self.merger, namespace, graph, self.request.output_keys if root else keys)
+        shown = self.request.output_keys if root else keys
+        return Feed(self.request, self.merger, namespace, graph, shown, seen=self.seen)
 
 
 def path_of(namespace: Iterable[str]) -> tuple[str, ...]:
