@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import threading
 from dataclasses import dataclass
 from typing import Annotated, Any, TypedDict
 
@@ -315,7 +316,10 @@ async def test_the_fan_in_against_a_model(mark: int, operations: list[tuple[str,
                     port((index, -1))
             else:
                 if operation == "t":
-                    await anyio.to_thread.run_sync(port, (index, counts[index]))
+                    merger.stand_still_here()  # or the thread would wait for a reader
+                    thread = threading.Thread(target=port, args=((index, counts[index]),))
+                    thread.start()
+                    thread.join()
                     merger.drain_inbox()
                 else:
                     port((index, counts[index]))
