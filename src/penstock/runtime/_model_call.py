@@ -45,7 +45,6 @@ class ModelCall:
     Outside of a run it does nothing, and neither does it when the call is tagged `nostream`.
 
     Attributes:
-        wanted: whether somebody wants to see the chunks; if not, a model need not stream.
         metadata: what the streams are told with each chunk; empty if nobody wants to know.
 
     Example:
@@ -96,6 +95,7 @@ class ModelCall:
 
     @property
     def wanted(self) -> bool:
+        """Whether somebody wants to see the chunks; if not, a model need not stream."""
         return self._emitter is not None
 
     def emit(self, chunk: Any) -> Awaitable[None]:
