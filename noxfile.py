@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import sys
 from pathlib import Path
 
 import nox
@@ -110,29 +109,10 @@ def floors(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """The benchmarks, next to their peers; arguments after `--` are passed on (`--json`, workloads)."""
     session.install("-e", ".[trio,uvloop]", *group("bench"))
-    peers = _peers(session)
-    session.run("python", "-m", "benchmarks", *session.posargs, env={"PENSTOCK_BENCH_PEERS": peers})
-
-
-def _peers(session: nox.Session) -> str:
-    """The interpreter of an environment with those peers that can be installed here.
-
-    `PENSTOCK_BENCH_PEERS` names one that exists already. Each peer is installed on its own: one that is not
-    to be had must not take the others with it; the benchmarks show it as absent.
-    """
-    if given := os.environ.get("PENSTOCK_BENCH_PEERS"):
-        return given
-    home = Path(session.virtualenv.location).with_name("bench-peers")
-    python = home / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
-    installed = home / "installed.txt"
-    if not installed.exists() or installed.read_text().split() != list(group("peers")):
-        session.run("python", "-m", "venv", "--clear", str(home))
-        pip = (str(python), "-m", "pip", "install", "-q", "--prefer-binary")
-        session.run(*pip, "trio", "uvloop", external=True, success_codes=range(256))
-        for peer in group("peers"):
-            session.run(*pip, peer, external=True, success_codes=range(256))
-        installed.write_text("\n".join(group("peers")))
-    return str(python)
+    # The peers have an environment of their own, which the benchmarks make once, as benchmarks/peers.txt pins them.
+    peers = Path(session.virtualenv.location).with_name("bench-peers")
+    given = os.environ.get("PENSTOCK_BENCH_PEERS", str(peers))
+    session.run("python", "-m", "benchmarks", "--peers-env", given, *session.posargs)
 
 
 @nox.session(python=oldest_python())
