@@ -12,11 +12,22 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 __all__ = [
+    "AgentError",
     "EmptyInputError",
     "GraphBuildError",
     "GraphRecursionError",
     "InvalidUpdateError",
     "MessageError",
+    "MissingExtraError",
+    "ModelAuthenticationError",
+    "ModelConnectionError",
+    "ModelError",
+    "ModelOutputError",
+    "ModelRateLimitError",
+    "ModelRequestError",
+    "ModelServerError",
+    "ModelSetupError",
+    "ModelTimeoutError",
     "NodeCancelledError",
     "NodeError",
     "NodeTimeoutError",
@@ -26,7 +37,11 @@ __all__ = [
     "StreamBusyError",
     "StreamClosedError",
     "StreamOverflowError",
+    "ToolArgumentsError",
+    "ToolCallError",
+    "ToolDefinitionError",
     "UnknownTargetError",
+    "WrongBackendError",
 ]
 
 
@@ -113,8 +128,94 @@ class OutsideRunError(PenstockError, RuntimeError):
     """Something that exists only inside a running node was asked for outside of one."""
 
 
+class WrongBackendError(PenstockError, RuntimeError):
+    """Something was called on an event loop that it cannot run on; the text says what to use there."""
+
+
 class MessageError(PenstockError, ValueError):
     """A value cannot be read as a chat message."""
+
+
+class AgentError(PenstockError, ValueError):
+    """An agent was described wrongly, or its messages are such that its model cannot be asked."""
+
+
+class MissingExtraError(PenstockError, ImportError):
+    """Something was asked for that needs a package which is not installed; the text says how to install it."""
+
+
+class ModelSetupError(PenstockError, ValueError):
+    """A model cannot be made as described: an unknown provider, a missing key, an option that does not exist."""
+
+
+class ModelError(PenstockError, RuntimeError):
+    """A call of a model failed. The provider's own exception is the `__cause__`.
+
+    Args:
+        message: what happened, with the provider's words.
+        status: the HTTP status of the provider's answer, if there was one.
+
+    Attributes:
+        status: the HTTP status of the provider's answer, or None.
+    """
+
+    def __init__(self, message: str = "", *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class ModelConnectionError(ModelError, ConnectionError):
+    """The provider could not be reached, or hung up in the middle of an answer."""
+
+
+class ModelTimeoutError(ModelError, TimeoutError):
+    """The provider did not answer in time."""
+
+
+class ModelAuthenticationError(ModelError, PermissionError):
+    """The provider did not accept the key, or the key does not allow this."""
+
+
+class ModelRateLimitError(ModelError):
+    """The provider wants fewer calls, or the account is used up."""
+
+
+class ModelRequestError(ModelError, ValueError):
+    """The provider refused the request as it was put: an unknown model, a bad parameter, too many tokens."""
+
+
+class ModelServerError(ModelError):
+    """The provider failed, or is overloaded."""
+
+
+class ModelOutputError(ModelError, ValueError):
+    """A model's answer is not what was asked for, such as an object of a schema."""
+
+
+class ToolDefinitionError(PenstockError, ValueError):
+    """A function cannot be a tool as it is written; raised when the tool is made."""
+
+
+class ToolArgumentsError(PenstockError, ValueError):
+    """A model called a tool with arguments that it does not take; the text is meant for the model.
+
+    Attributes:
+        tool: name of the tool.
+        problems: what is wrong, one line each.
+    """
+
+    def __init__(self, tool: str, problems: Sequence[str]) -> None:
+        self.tool = tool
+        self.problems: tuple[str, ...] = tuple(problems)
+        lines = "".join(f"\n- {problem}" for problem in self.problems)
+        super().__init__(f"The arguments of tool {tool!r} are wrong:{lines}\nCorrect them and call the tool again.")
+
+    def __reduce__(self) -> tuple[type[ToolArgumentsError], tuple[str, tuple[str, ...]]]:
+        return type(self), (self.tool, self.problems)
+
+
+class ToolCallError(PenstockError, ValueError):
+    """A tool cannot be called like this, or returned what its caller cannot use: a mistake of the program."""
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,12 @@ import pytest
 
 from penstock.config import get_config, get_stream_writer
 from penstock.errors import GraphBuildError, NodeTimeoutError, UnknownTargetError
-from penstock.graph import END, START, CompiledStateGraph, StateGraph
+from penstock.graph import END, START, CompiledStateGraph, MessagesState, StateGraph
+from penstock.messages import AIMessage
+from penstock.models import stream_tokens
+from penstock.prebuilt import ToolNode
 from penstock.runtime import RunStream, SyncRunStream
+from penstock.testing import ScriptedChatModel
 from penstock.types import Command, Only, RetryPolicy, Send, StreamPart
 from tests.support import Recorder, checkpoints, collect
 
@@ -406,7 +410,78 @@ def test_max_concurrency_of_one_works_from_plain_threads() -> None:
     assert chunks == []
 
 
+async def test_a_failing_tool_ends_the_others() -> None:
+    seen = Recorder()
+
+    async def slow(x: int) -> str:
+        """Take long."""
+        try:
+            await anyio.sleep_forever()
+        finally:
+            seen("slow ended")
+        raise AssertionError
+
+    async def broken(x: int) -> str:
+        """Fail."""
+        raise RuntimeError("out of order")
+
+    calls = [{"name": name, "args": {"x": 1}, "id": name} for name in ("slow", "broken")]
+    with pytest.raises(RuntimeError, match="out of order"):
+        await ToolNode([slow, broken]).ainvoke([AIMessage("", tool_calls=calls)])
+    assert seen.marks == ["slow ended"]
+
+
+async def test_tool_calls_count_against_max_concurrency() -> None:
+    running, most = 0, 0
+
+    async def job(x: int) -> str:
+        """Work."""
+        nonlocal running, most
+        running, most = running + 1, max(most, running + 1)
+        await checkpoints(5)
+        running -= 1
+        return "done"
+
+    calls = [{"name": "job", "args": {"x": x}, "id": str(x)} for x in range(6)]
+    graph = StateGraph(MessagesState).add_node("tools", ToolNode([job])).add_edge(START, "tools").compile()
+    for limit in (1, 2):
+        most = 0
+        await graph.ainvoke({"messages": [AIMessage("", tool_calls=calls)]}, {"max_concurrency": limit})
+        assert most == limit
+
+
 # --- what a stream tells ----------------------------------------------------------------------------------
+
+
+async def test_tokens_of_native_models_and_of_any_iterator() -> None:
+    async def client() -> AsyncIterator[str]:
+        for token in ("any", " client"):
+            yield token
+
+    async def node(state: State) -> None:
+        await ScriptedChatModel([["a", " model"]]).ainvoke("hi")
+        async for _ in stream_tokens(client(), tags=["client"]):
+            pass
+
+    chunks = await collect(graph_of(node).astream({}, stream_mode="messages"))
+    assert [message.text for message, _ in chunks if message.text] == ["a", " model", "any", " client"]
+    assert [metadata.get("tags") for message, metadata in chunks if message.text] == [None, None, ["client"], ["client"]]
+
+
+async def test_a_returned_message_is_not_changed() -> None:
+    message = AIMessage("x")
+    graph = StateGraph(MessagesState).add_node("n", lambda s: {"messages": [message]}).add_edge(START, "n").compile()
+    ((shown, _),) = await collect(graph.astream({"messages": []}, stream_mode="messages"))
+    assert shown.id is not None
+    assert message.id is None
+
+
+async def test_nostream_hides_the_message_as_well() -> None:
+    async def node(state: MessagesState) -> Any:
+        return {"messages": await ScriptedChatModel(["secret"], tags=["nostream"]).ainvoke("hi")}
+
+    graph = StateGraph(MessagesState).add_node("n", node).add_edge(START, "n").compile()
+    assert await collect(graph.astream({"messages": []}, stream_mode="messages")) == []
 
 
 async def test_retried_attempts_are_marked() -> None:

@@ -6,9 +6,10 @@ cancelled with the node; anywhere else on the loop of a cached portal thread. Co
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import threading
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from typing import Any, Generic, TypeVar
 
 import anyio
@@ -43,10 +44,10 @@ class LoopElsewhere:
             self._own = portal if own else None
             self.post = portal.post
 
-    def run(self, fn: Callable[[], Awaitable[T]]) -> T:
+    def run(self, fn: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Run a coroutine to its end while this thread waits."""
         if self._portal is None:
-            return from_thread.run(fn)
+            return from_thread.run(_within_cancellation, fn)
         call = _PortalCall(fn, self._portal.backend)
         call.start(self.post)
         if not call.ended.wait(_FROZEN) and not call.begun.locked():
@@ -63,10 +64,17 @@ class LoopElsewhere:
             own.close()
 
 
+async def _within_cancellation(fn: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    # On asyncio a scope that was cancelled earlier overlooks what joins it from a thread, until a shield ends in it.
+    with anyio.CancelScope(shield=True):  # noqa: ASYNC100
+        pass
+    return await fn()
+
+
 class _PortalCall(Generic[T]):
     """One coroutine on a portal's loop."""
 
-    def __init__(self, fn: Callable[[], Awaitable[T]], backend: str) -> None:
+    def __init__(self, fn: Callable[[], Coroutine[Any, Any, T]], backend: str) -> None:
         self._fn = fn
         self._context = contextvars.copy_context()
         forget_library(self._context, backend)
@@ -117,7 +125,7 @@ class _PortalCall(Generic[T]):
             self.ended.wait()
 
 
-def run_blocking(fn: Callable[[], Awaitable[T]]) -> T:
+def run_blocking(fn: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run a coroutine from a plain thread, whether or not a loop is running in it.
 
     Args:
@@ -168,7 +176,7 @@ class BlockingIterator(Iterator[T], Generic[T]):
         if item is _END:
             self.close()
             raise StopIteration
-        return item
+        return item  # type: ignore[no-any-return]
 
     def __enter__(self) -> Self:
         return self
@@ -184,19 +192,20 @@ class BlockingIterator(Iterator[T], Generic[T]):
         if loop is None or pump is None:
             return
         try:
-            if not pump.over:
-                loop.run(pump.end)
+            # Not through `run`: in a worker thread that is being cancelled nothing can be awaited any more.
+            loop.post(pump.cancel)
+            pump.ended.wait()
+        except RuntimeError:
+            pass  # the loop is gone, and the generator with it
         finally:
             loop.close()
 
     def __del__(self) -> None:
         loop, pump = getattr(self, "_loop", None), getattr(self, "_pump", None)
-        if loop is None or pump is None or pump.over:
+        if loop is None or pump is None or pump.ended.is_set():
             return
-        try:
+        with contextlib.suppress(RuntimeError):  # the loop is gone, and the generator with it
             loop.post(pump.cancel)
-        except RuntimeError:
-            pass  # the loop is gone, and the generator with it
 
 
 class _Pump(Generic[T]):
@@ -206,15 +215,17 @@ class _Pump(Generic[T]):
         self._make = make
         self._context = context
         self._scope: anyio.CancelScope
-        self._asked: anyio.Event | None = None
+        self._begun = False
+        self._asked: anyio.Event
         self._answered: anyio.Event
         self._item: Any = _END
         self._error: BaseException | None = None
-        self.over = False
+        self.ended = threading.Event()
 
     async def next(self) -> Any:
         self._answered = anyio.Event()
-        if self._asked is None:
+        if not self._begun:
+            self._begun = True
             self._asked, self._scope = anyio.Event(), anyio.CancelScope()
             forget_library(self._context, "trio" if on_trio() else "asyncio")
             spawn_host(self._main, "penstock sync stream", self._context)
@@ -230,7 +241,6 @@ class _Pump(Generic[T]):
         return item
 
     async def _main(self) -> None:
-        assert self._asked is not None
         source = self._make()
         try:
             with self._scope:
@@ -243,17 +253,11 @@ class _Pump(Generic[T]):
         finally:
             with anyio.CancelScope(shield=True):
                 await source.aclose()
-            self.over = True
             self._answered.set()
+            self.ended.set()
 
     def cancel(self) -> None:
-        if self._asked is not None:
+        if self._begun:
             self._scope.cancel()
-
-    async def end(self) -> None:
-        if self._asked is None or self.over:
-            return
-        self._answered = anyio.Event()
-        self.cancel()
-        with anyio.CancelScope(shield=True):
-            await self._answered.wait()
+        else:
+            self.ended.set()

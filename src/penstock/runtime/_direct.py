@@ -7,6 +7,7 @@ from typing import Any
 from ._failure import plain_error, strip_own_frames
 from ._host import Call
 from ._loop import GraphRun
+from ._slot import slot_holder
 
 
 async def run_here(call: Call) -> Any:
@@ -19,7 +20,7 @@ async def run_here(call: Call) -> Any:
     try:
         if call.parent is None or graph_run.remote:
             return await graph_run.execute()
-        return await _run_nested(call.parent, graph_run)
+        return await _run_nested(call, graph_run)
     except StopAsyncIteration as error:  # a reducer's: those of nodes have been replaced
         raise plain_error(error) from error
     except Exception as raised:
@@ -31,11 +32,14 @@ async def run_here(call: Call) -> Any:
         del failure  # no cycle from the error through this frame back to it
 
 
-async def _run_nested(parent: Any, graph_run: GraphRun) -> Any:
+async def _run_nested(call: Call, graph_run: GraphRun) -> Any:
+    parent = call.parent
+    assert parent is not None
     parent.children.add(graph_run)
-    parent.lend_slot()
+    holder = slot_holder(parent, call.context)
+    holder.lend_slot()
     try:
         return await graph_run.execute()
     finally:
         parent.children.discard(graph_run)
-        await parent.regain_slot()  # noqa: ASYNC102 - a cancelled wait just gives up the slot
+        await holder.regain_slot()  # noqa: ASYNC102 - a cancelled wait just gives up the slot

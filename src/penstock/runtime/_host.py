@@ -35,6 +35,7 @@ from ..streams._backend import loop_poster, spawn_host
 from ._failure import plain_error, strip_own_frames, without_cancellation
 from ._loop import GraphRun, Pace
 from ._program import Program
+from ._slot import slot_holder
 from ._task import Attempt
 
 logger = logging.getLogger("penstock")
@@ -153,7 +154,7 @@ class HostedRun:
         self.graph_run.draining = self.draining
         if call.parent is not None and not self.graph_run.remote:
             call.parent.children.add(self)
-            call.parent.lend_slot()
+            slot_holder(call.parent, call.context).lend_slot()
         if self.cancelled:
             self.scope.cancel()
 
@@ -196,7 +197,7 @@ class HostedRun:
             with self._regaining:
                 if self.cancelled:
                     self._regaining.cancel()
-                await call.parent.regain_slot()
+                await slot_holder(call.parent, call.context).regain_slot()
         except BaseException as raised:  # noqa: ASYNC103 - the host must not raise: it has ended
             if without_cancellation(raised) is not None:
                 raise

@@ -75,7 +75,12 @@ class ModelCall:
 
     @classmethod
     def open(
-        cls, *, tags: Collection[str] = (), metadata: Mapping[str, Any] | None = None, name: str | None = None
+        cls,
+        *,
+        tags: Collection[str] = (),
+        metadata: Mapping[str, Any] | None = None,
+        name: str | None = None,
+        attempt: Attempt | None = None,
     ) -> ModelCall:
         """Begin a call.
 
@@ -83,8 +88,9 @@ class ModelCall:
             tags: of the model; streams get those of the run, too.
             metadata: of the model, such as `ls_provider` and `ls_model_name`.
             name: of the run that the call is, for those who watch runs.
+            attempt: whose call it is; that of the calling code, if not given.
         """
-        scope = maybe_scope()
+        scope = maybe_scope() if attempt is None else attempt
         if not isinstance(scope, Attempt):
             return cls(None, None, False)
         silent = TAG_NOSTREAM in tags

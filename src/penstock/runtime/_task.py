@@ -6,6 +6,7 @@ A task's identity, namespace, metadata and config are computed when somebody ask
 from __future__ import annotations
 
 import contextvars
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from ..errors import NodeError
 from ..streams import Feed, Port, Throttle, no_writer, no_writer_in_thread
 from ..types import Namespace, Send, StreamMode, StreamWriter
 from ._emitter import Emitter, Target
+from ._foreign import LANGCHAIN, prepare
 from ._program import NodeSpec
 from ._runtime import ExecutionInfo, Runtime
 from ._step import Planned
@@ -104,6 +106,7 @@ class Attempt(TaskScope):
         "_lent",
         "_writer",
         "aborted",
+        "callbacks",
         "children",
         "context",
         "ended",
@@ -133,6 +136,9 @@ class Attempt(TaskScope):
         self.ports: list[Port] = []
         self.writes: Sequence[tuple[str, Any]] = ()
         self._lent = 0
+        self.callbacks: Any = None  # LangChain's, if it is there and has somebody to tell
+        if LANGCHAIN in sys.modules:
+            prepare(self)
 
     # ---------------------------------------------------------------- what the node can ask for
 
@@ -193,6 +199,10 @@ class Attempt(TaskScope):
     def config(self) -> RunnableConfig:
         config = self.run_config.as_dict()
         config["metadata"] = self.task.metadata(self.number)
+        if self.callbacks is not None:  # for what the config is passed on to: runs below the one that these name
+            config["callbacks"] = self.callbacks
+            config.pop("run_name", None)
+            config.pop("run_id", None)
         return config
 
     @property
@@ -246,8 +256,9 @@ class Attempt(TaskScope):
         self.ended = True
         for port in self.ports:
             port.close()
-        # Both lead back here. Without them reference counts free the run, and nothing waits for the collector.
+        # All of them lead back here. Without them reference counts free the run, and nothing waits for the collector.
         self.context = _NO_CONTEXT
+        self.callbacks = None
         self.throttle.ports.clear()
 
     def abort(self) -> None:
