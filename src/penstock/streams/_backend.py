@@ -66,7 +66,7 @@ def wakeup_maker() -> Callable[[], Wakeup]:
     A reader that waits for every chunk needs one per chunk, and `anyio.Event` looks the library up each time: with
     this a chunk of a node that suspends before each write costs a fifth less.
     """
-    return sys.modules["trio"].Event if on_trio() else _Future  # type: ignore[no-any-return]
+    return sys.modules["trio"].Event if on_trio() else _Future
 
 
 def spawn_host(main: Callable[[], Coroutine[Any, Any, None]], name: str, context: contextvars.Context) -> None:
