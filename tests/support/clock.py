@@ -24,6 +24,10 @@ BLOCKED = 0.01
 RUNNING = 0.1
 """A thread runs, or is in a blocking call of unknown kind."""
 
+LONG_JUMP, PATIENCE = 5.0, 0.3
+"""Virtual seconds that only a guard against deadlocks waits for, and the grace before they pass if any thread is at
+work: on a busy machine one can get no turn for longer than the graces above."""
+
 DEADLOCK_AFTER = 10.0
 """Real seconds without a timer, a ready task or an outside event after which a test is declared stuck."""
 
@@ -34,12 +38,13 @@ class Deadlock(RuntimeError):
     """Nothing can wake the loop any more."""
 
 
-def grace() -> float:
-    """How long to wait, in real seconds, for the other threads of the process."""
+def grace(ahead: float = 0.0) -> float:
+    """How long to wait, in real seconds, for the other threads of the process, before that much virtual time passes."""
     me = threading.get_ident()
     frames = sys._current_frames()
     try:
-        return max((_grace_of(frame) for ident, frame in frames.items() if ident != me), default=PARKED)
+        needed = max((_grace_of(frame) for ident, frame in frames.items() if ident != me), default=PARKED)
+        return PATIENCE if needed != PARKED and ahead >= LONG_JUMP else needed
     finally:
         frames.clear()  # a cycle, for this frame is among them, and it would keep alive what the threads' frames hold
 
@@ -93,7 +98,7 @@ class _JumpingSelector(selectors.DefaultSelector):
             return ready
         # First the state of the threads, then the poll: a thread that hands its result over and goes idle in
         # between is not missed.
-        if ready := super().select(grace()):
+        if ready := super().select(grace(timeout or 0.0)):
             return ready
         if timeout is None:
             if ready := super().select(DEADLOCK_AFTER):
@@ -131,8 +136,8 @@ def virtual_trio_clock() -> Any:
 
     def autojump() -> None:
         nonlocal stuck_at, stuck_since
-        needed = grace()
         runner = run_context.runner
+        needed = grace(runner.deadlines.next_deadline() - clock.current_time())
         if runner.runq or runner.entry_queue.queue or runner.entry_queue.idempotent_queue:
             return  # a thread has just posted something
         if runner.deadlines.next_deadline() == math.inf:
