@@ -1,0 +1,591 @@
+"""The model: one method to write, all ways to call it."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, TypeVar
+from uuid import uuid4
+
+import anyio
+from typing_extensions import Self
+
+from penstock.errors import ModelOutputError
+from penstock.messages import AIMessage, AIMessageChunk, BaseMessage, MessagesLike, coerce_messages, sum_chunks
+from penstock.runtime import ModelCall
+from penstock.runtime._blocking import BlockingIterator, run_blocking
+
+from ._settings import NO_SETTINGS, CallSettings, read_settings, read_tags
+from ._tools import describe_tools, tool_names
+
+if TYPE_CHECKING:
+    from ._structured import StructuredModel
+
+ModelT = TypeVar("ModelT", bound="ChatModel")
+T = TypeVar("T")
+
+AnswerPiece: TypeAlias = AIMessageChunk | AIMessage | str
+"""What a model may yield as part of its answer; an `AIMessage` is a whole answer."""
+
+# Seconds that a provider's stream gets to close when nobody wants the rest of it.
+CLOSE_TIMEOUT = 5.0
+
+
+class ChatModel(ABC):
+    """A chat model. To make one, write :meth:`answer`; everything else is built on it.
+
+    Called in a node, a tool or a router, by whichever method, its tokens appear in `stream_mode="messages"`, and a
+    slow reader slows it down. All chunks of one answer have one id: the first chunk's, or a new one.
+
+    Methods whose names begin with `with_` or `bind` return another model and leave this one as it is.
+
+    Attributes:
+        provider: who runs the model; becomes `ls_provider` in the metadata of its tokens.
+        model_name: which model; becomes `ls_model_name`.
+        temperature: becomes `ls_temperature` if it is set.
+
+    Example:
+        ```python
+        from penstock.messages import AIMessageChunk
+        from penstock.models import ChatModel
+
+        class Shouter(ChatModel):
+            async def answer(self, messages, **options):
+                for word in messages[-1].text.split():
+                    yield AIMessageChunk(word.upper() + " ")
+
+        assert Shouter().invoke("so it begins").text == "SO IT BEGINS "
+        assert [chunk.text for chunk in Shouter().stream("a b")] == ["A ", "B ", ""]
+        ```
+    """
+
+    provider: str | None = None
+    model_name: str | None = None
+    temperature: float | None = None
+
+    structured_output_method: ClassVar[Literal["function_calling", "json_schema"]] = "function_calling"
+    """How :meth:`with_structured_output` asks, unless it is told."""
+
+    _bound: CallSettings = NO_SETTINGS
+
+    @abstractmethod
+    def answer(self, messages: list[BaseMessage], **options: Any) -> AsyncIterator[AnswerPiece]:
+        """Answer a conversation, piece by piece: the one method a model has to have, an async generator.
+
+        It is called once per attempt, and closed as soon as nobody wants the rest. Pieces are handed over: their
+        `id` is filled in.
+
+        Args:
+            messages: the conversation.
+            options: what the call, `bind` and `bind_tools` say, and only that. The ones with a common meaning:
+
+                * `tools`: a list of `{"type": "function", "function": {"name", "description", "parameters"}}`;
+                * `tool_choice`: `"auto"`, `"none"`, `"required"` or the name of a tool;
+                * `response_format`: `{"type": "json_schema", "json_schema": {"name", "schema", ...}}`;
+                * `stop`: a list of texts that end the answer.
+
+        Returns:
+            An iterator of `AIMessageChunk` or text; or of one `AIMessage`, if the model cannot stream.
+        """
+
+    # ---------------------------------------------------------------- calling
+
+    async def ainvoke(
+        self,
+        input: MessagesLike,
+        config: Mapping[str, Any] | None = None,
+        *,
+        stop: Sequence[str] | None = None,
+        **options: Any,
+    ) -> AIMessage:
+        """The whole answer.
+
+        Args:
+            input: the conversation, in any form that `penstock.messages.coerce_messages` reads.
+            config: `tags`, `metadata` and `run_name` of this call; a node may pass its own config on.
+            stop: texts that end the answer.
+            options: passed to :meth:`answer`.
+
+        Returns:
+            The answer, with the id that its tokens had.
+
+        Raises:
+            ModelError: the provider failed; the class says how.
+            MessageError: the input cannot be read as messages.
+        """
+        settings = self._bound.under(read_settings(config, {"stop": stop, **options}))
+        return await self._invoke_once(read_input(input), settings)
+
+    def astream(
+        self,
+        input: MessagesLike,
+        config: Mapping[str, Any] | None = None,
+        *,
+        stop: Sequence[str] | None = None,
+        **options: Any,
+    ) -> ChatStream:
+        """The answer's chunks, as they arrive.
+
+        Args:
+            input: as for :meth:`ainvoke`.
+            config: as for :meth:`ainvoke`.
+            stop: texts that end the answer.
+            options: passed to :meth:`answer`.
+
+        Returns:
+            An async iterator of chunks, the last of them marked with `chunk_position="last"`. Leave it early inside
+            `async with`, so that the provider's stream is closed at once.
+
+        Raises:
+            ModelError: the provider failed; the class says how.
+            MessageError: the input cannot be read as messages.
+        """
+        settings = self._bound.under(read_settings(config, {"stop": stop, **options}))
+        return ChatStream(self._stream_once(read_input(input), settings))
+
+    def invoke(
+        self,
+        input: MessagesLike,
+        config: Mapping[str, Any] | None = None,
+        *,
+        stop: Sequence[str] | None = None,
+        **options: Any,
+    ) -> AIMessage:
+        """The whole answer, for code that does not await. See :meth:`ainvoke`."""
+        return run_blocking(lambda: self.ainvoke(input, config, stop=stop, **options))
+
+    def stream(
+        self,
+        input: MessagesLike,
+        config: Mapping[str, Any] | None = None,
+        *,
+        stop: Sequence[str] | None = None,
+        **options: Any,
+    ) -> BlockingIterator[AIMessageChunk]:
+        """The answer's chunks, for code that does not await. See :meth:`astream`."""
+        settings = self._bound.under(read_settings(config, {"stop": stop, **options}))
+        messages = read_input(input)
+        return BlockingIterator(lambda: self._stream_once(messages, settings))
+
+    async def abatch(
+        self,
+        inputs: Iterable[MessagesLike],
+        config: Mapping[str, Any] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **options: Any,
+    ) -> list[Any]:
+        """Answers to several conversations, asked for at the same time.
+
+        Args:
+            inputs: the conversations.
+            config: for all of them; `max_concurrency` limits how many are asked for at a time.
+            return_exceptions: put an error in the place of its answer; otherwise the first one cancels the other
+                calls and is raised.
+            options: passed to :meth:`answer`.
+
+        Returns:
+            The answers, in the order of the inputs.
+        """
+        return await gather(
+            [lambda one=one: self.ainvoke(one, config, **options) for one in inputs],  # type: ignore[misc]
+            limit=(config or {}).get("max_concurrency"),
+            return_exceptions=return_exceptions,
+        )
+
+    def batch(
+        self,
+        inputs: Iterable[MessagesLike],
+        config: Mapping[str, Any] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **options: Any,
+    ) -> list[Any]:
+        """Answers to several conversations, for code that does not await. See :meth:`abatch`."""
+        asked = list(inputs)
+        return run_blocking(lambda: self.abatch(asked, config, return_exceptions=return_exceptions, **options))
+
+    # ---------------------------------------------------------------- making other models of it
+
+    @property
+    def bound_options(self) -> Mapping[str, Any]:
+        """What :meth:`bind` and :meth:`bind_tools` have given to every call."""
+        return self._bound.options
+
+    def bind(self, **options: Any) -> Self:
+        """This model with options for every call.
+
+        Args:
+            options: passed to :meth:`answer`; a call may override them.
+
+        Example:
+            ```python
+            from penstock.testing import ScriptedChatModel
+
+            model = ScriptedChatModel(["Yes"])
+            assert model.bind(temperature=0).invoke("Sure?").text == "Yes"
+            assert model.calls[0].options == {"temperature": 0}
+            ```
+        """
+        return self._with(CallSettings(options=options))
+
+    def bind_tools(self, tools: Iterable[Any], *, tool_choice: Any = None, **options: Any) -> Self:
+        """This model, told about tools that it may call.
+
+        Args:
+            tools: tools made with `@tool`, objects with `name`, `description` and `args_schema` (LangChain's tools
+                are such), pydantic models, or dicts with a JSON schema in the form of OpenAI or Anthropic.
+            tool_choice: `"auto"`; `"any"`, `"required"` or True for at least one call; `"none"`; or the name of the
+                tool to call.
+            options: passed to :meth:`answer` as well.
+
+        Raises:
+            TypeError: something is no tool.
+            ValueError: `tool_choice` names none of them.
+        """
+        described = describe_tools(tools)
+        if tool_choice is not None:
+            options["tool_choice"] = _read_choice(tool_choice, tool_names(described))
+        return self._with(CallSettings(options={"tools": described, **options}))
+
+    def with_config(
+        self,
+        config: Mapping[str, Any] | None = None,
+        *,
+        tags: Iterable[str] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        run_name: str | None = None,
+    ) -> Self:
+        """This model with labels for its tokens.
+
+        Args:
+            config: a dict with the same keys, for those who have one.
+            tags: what tokens can be filtered by; added to those it has. `"nostream"` keeps the answer out of
+                `messages` mode.
+            metadata: added to what the tokens say of themselves.
+            run_name: name of the call, for tracing.
+
+        Example:
+            ```python
+            from penstock.testing import ScriptedChatModel
+
+            joker = ScriptedChatModel(["Knock, knock"]).with_config(tags=["joke"])
+            assert joker.invoke("Tell me one").text == "Knock, knock"
+            ```
+        """
+        given = read_settings(config, {})
+        return self._with(given.under(CallSettings(read_tags(tags), dict(metadata or {}), run_name)))
+
+    def with_retry(
+        self,
+        *,
+        retry_if_exception_type: tuple[type[BaseException], ...] = (Exception,),
+        wait_exponential_jitter: bool = True,
+        stop_after_attempt: int = 3,
+    ) -> ChatModel:
+        """This model, asked again when it fails.
+
+        A stream is begun again only as long as none of its chunks has been seen. `ainvoke` begins again even then;
+        the tokens of the new attempt have another id.
+
+        Args:
+            retry_if_exception_type: errors to try again after.
+            wait_exponential_jitter: wait a second, two, four, ... up to a minute, and up to a second more; otherwise
+                try again at once.
+            stop_after_attempt: how many attempts there are, at least 1.
+
+        Example:
+            ```python
+            from penstock.testing import ScriptedChatModel
+
+            shaky = ScriptedChatModel([ConnectionError("lost"), "There you are"])
+            assert shaky.with_retry(wait_exponential_jitter=False).invoke("Hello?").text == "There you are"
+            ```
+        """
+        from ._wrappers import RetryingModel
+
+        return RetryingModel(self, retry_if_exception_type, wait_exponential_jitter, stop_after_attempt)
+
+    def with_fallbacks(
+        self,
+        fallbacks: Sequence[ChatModel],
+        *,
+        exceptions_to_handle: tuple[type[BaseException], ...] = (Exception,),
+    ) -> ChatModel:
+        """This model, replaced for a call by another one when it fails.
+
+        A stream changes the model only as long as none of its chunks has been seen.
+
+        Args:
+            fallbacks: models to ask in turn.
+            exceptions_to_handle: errors after which the next one is asked.
+
+        Example:
+            ```python
+            from penstock.testing import ScriptedChatModel
+
+            broken = ScriptedChatModel([RuntimeError("out of order")])
+            model = broken.with_fallbacks([ScriptedChatModel(["Still here"])])
+            assert model.invoke("Hello?").text == "Still here"
+            ```
+        """
+        from ._wrappers import FallbackModel
+
+        return FallbackModel(self, fallbacks, exceptions_to_handle)
+
+    def with_structured_output(
+        self,
+        schema: Any,
+        *,
+        method: Literal["function_calling", "json_schema"] | None = None,
+        include_raw: bool = False,
+        strict: bool | None = None,
+        **options: Any,
+    ) -> StructuredModel:
+        """Something that answers with an object instead of a message.
+
+        Args:
+            schema: a pydantic model or a dataclass, whose instances come out; a `TypedDict` or a JSON schema (a dict
+                with a `title`), for which dicts come out.
+            method: `"function_calling"` has the model call a tool with this schema, `"json_schema"` has it write
+                JSON; by default what suits the model.
+            include_raw: answer with a dict of `raw` (the message), `parsed` and `parsing_error` instead, and do not
+                raise what is wrong with the answer.
+            strict: asks a provider that knows the word to hold on to the schema.
+            options: passed to :meth:`answer`.
+
+        Returns:
+            Something with `invoke`, `ainvoke`, `batch` and `abatch`.
+
+        Raises:
+            TypeError: the schema is none of these.
+
+        Example:
+            ```python
+            from dataclasses import dataclass
+
+            from penstock.testing import ScriptedChatModel
+
+            @dataclass
+            class City:
+                name: str
+                inhabitants: int
+
+            call = {"name": "City", "args": {"name": "Rome", "inhabitants": 2_750_000}}
+            model = ScriptedChatModel([{"tool_calls": [call]}]).with_structured_output(City)
+            assert model.invoke("Where to?") == City("Rome", 2_750_000)
+            ```
+        """
+        from ._structured import StructuredModel
+
+        chosen = method or self.structured_output_method
+        return StructuredModel(self, schema, method=chosen, include_raw=include_raw, strict=strict, options=options)
+
+    # ---------------------------------------------------------------- one attempt
+
+    def _with(self, settings: CallSettings) -> Self:
+        new = copy.copy(self)
+        # Not by assignment: a model may be a frozen dataclass.
+        object.__setattr__(new, "_bound", self._bound.under(settings))
+        return new
+
+    def _identity(self) -> dict[str, Any]:
+        """What the metadata of its tokens says about the model."""
+        identity: dict[str, Any] = {
+            "ls_provider": self.provider or type(self).__name__.removesuffix("ChatModel").lower() or "chat",
+            "ls_model_name": self.model_name or type(self).__name__,
+            "ls_model_type": "chat",
+        }
+        if self.temperature is not None:
+            identity["ls_temperature"] = self.temperature
+        return identity
+
+    def _open_call(self, settings: CallSettings) -> ModelCall:
+        identity = self._identity()
+        if settings.options.get("temperature") is not None:
+            identity["ls_temperature"] = settings.options["temperature"]
+        return ModelCall.open(
+            tags=settings.tags,
+            metadata={**identity, **settings.metadata},
+            name=settings.run_name or type(self).__name__,
+        )
+
+    async def _invoke_once(self, messages: list[BaseMessage], settings: CallSettings) -> AIMessage:
+        """One attempt at the whole answer, shown to whoever wants its tokens."""
+        call = self._open_call(settings)
+        pieces: list[AIMessageChunk] = []
+        whole: AIMessage | None = None
+        source = self._pieces(messages, settings)
+        try:
+            async for piece in source:
+                if call.wanted:
+                    await call.emit(piece)
+                if isinstance(piece, AIMessageChunk):
+                    pieces.append(piece)
+                else:
+                    whole = piece
+        finally:
+            await close_quietly(source)  # noqa: ASYNC102 - shields itself
+        message = whole if whole is not None else sum_chunks(pieces).to_message()
+        call.finished(message)
+        return message
+
+    async def _stream_once(
+        self, messages: list[BaseMessage], settings: CallSettings
+    ) -> AsyncGenerator[AIMessageChunk, None]:
+        """One attempt at the answer's chunks, shown to whoever wants them."""
+        call = self._open_call(settings)
+        pieces: list[AIMessageChunk] = []
+        whole: AIMessage | None = None
+        source = self._pieces(messages, settings)
+        try:
+            async for piece in source:
+                if call.wanted:
+                    await call.emit(piece)
+                if isinstance(piece, AIMessageChunk):
+                    pieces.append(piece)
+                    yield piece
+                else:
+                    whole = piece
+                    yield _as_chunk(piece)
+        finally:
+            await close_quietly(source)  # noqa: ASYNC102 - shields itself
+        call.finished(whole if whole is not None else sum_chunks(pieces).to_message())
+
+    async def _pieces(
+        self, messages: list[BaseMessage], settings: CallSettings
+    ) -> AsyncGenerator[AIMessageChunk | AIMessage, None]:
+        """The answer with ids and an end: chunks, the last of them marked; or one whole message."""
+        answer_id: str | None = None
+        ended = False
+        source = self.answer(messages, **settings.options)
+        try:
+            async for said in source:
+                piece = AIMessageChunk(said) if isinstance(said, str) else said
+                if not isinstance(piece, AIMessage):
+                    raise ModelOutputError(
+                        f"{type(self).__name__}.answer() yielded {said!r} ({type(said).__name__}); expected "
+                        "AIMessageChunk or text, or one AIMessage"
+                    )
+                if answer_id is None:
+                    answer_id = piece.id or f"run-{uuid4()}"
+                piece.id = answer_id
+                ended = ended or not isinstance(piece, AIMessageChunk) or piece.chunk_position == "last"
+                yield piece
+        finally:
+            await close_quietly(source)  # noqa: ASYNC102 - shields itself
+        if not ended:
+            yield AIMessageChunk(id=answer_id or f"run-{uuid4()}", chunk_position="last")
+
+
+class ChatStream(AsyncIterator[AIMessageChunk]):
+    """The chunks of one answer: what `ChatModel.astream` returns.
+
+    Iterate over it. Inside `async with` the provider's stream is closed when the block ends; otherwise at the end of
+    the answer, when the iteration fails or is cancelled, or when Python drops the iterator.
+    """
+
+    def __init__(self, source: AsyncGenerator[AIMessageChunk, None]) -> None:
+        self._source = source
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> AIMessageChunk:
+        return await self._source.__anext__()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """End the answer and close the provider's stream; any number of times."""
+        await close_quietly(self._source)
+
+
+async def close_quietly(source: Any) -> None:
+    """Close an async generator, or whatever else has `aclose` or `close`, also in the middle of a cancellation."""
+    close = getattr(source, "aclose", None) or getattr(source, "close", None)
+    if close is not None:
+        with anyio.move_on_after(CLOSE_TIMEOUT, shield=True):
+            closing = close()
+            if isawaitable(closing):
+                await closing
+
+
+def read_input(input: Any) -> list[BaseMessage]:
+    """The conversation of a call; LangChain's prompt values know theirs."""
+    to_messages: Any = getattr(input, "to_messages", None)
+    messages: Any = to_messages() if callable(to_messages) else input
+    return coerce_messages(messages)
+
+
+def _as_chunk(message: AIMessage) -> AIMessageChunk:
+    return AIMessageChunk(
+        message.content,
+        id=message.id,
+        name=message.name,
+        tool_calls=message.tool_calls,
+        invalid_tool_calls=message.invalid_tool_calls,
+        usage_metadata=message.usage_metadata,
+        additional_kwargs=message.additional_kwargs,
+        response_metadata=message.response_metadata,
+        chunk_position="last",
+    )
+
+
+def _read_choice(choice: Any, names: list[str]) -> Any:
+    """`tool_choice` in the form that all adapters read."""
+    if choice is True or choice == "any":
+        return "required"
+    if choice is False:
+        return "auto"
+    if isinstance(choice, Mapping):
+        named = choice.get("function", choice)
+        named = named.get("name") if isinstance(named, Mapping) else None
+        choice = named if isinstance(named, str) else _KINDS.get(str(choice.get("type")), choice)
+    if choice in ("auto", "none", "required") or choice in names:
+        return choice
+    raise ValueError(
+        f"tool_choice={choice!r} names no tool; expected 'auto', 'any', 'none', or one of {', '.join(map(repr, names))}"
+    )
+
+
+_KINDS = {"auto": "auto", "any": "required", "none": "none", "required": "required"}
+
+
+async def gather(
+    calls: Sequence[Callable[[], Any]], *, limit: int | None = None, return_exceptions: bool = False
+) -> list[Any]:
+    """Await all of them at the same time; the first error cancels the others and is raised as itself."""
+    results: list[Any] = [None] * len(calls)
+    failed: list[Exception] = []
+    gate = anyio.Semaphore(limit) if limit else None
+
+    async def run(index: int) -> None:
+        try:
+            if gate is None:
+                results[index] = await calls[index]()
+            else:
+                async with gate:
+                    results[index] = await calls[index]()
+        except Exception as error:
+            if return_exceptions:
+                results[index] = error
+            else:
+                failed.append(error)
+                group.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as group:
+        for index in range(len(calls)):
+            group.start_soon(run, index)
+    if failed:
+        try:
+            raise failed[0]
+        finally:
+            failed.clear()
+    return results

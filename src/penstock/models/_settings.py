@@ -1,0 +1,56 @@
+"""What was bound to a model, and what one call adds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from penstock.config import parse_config
+
+
+@dataclass(frozen=True)
+class CallSettings:
+    """How a call is labelled, and the options it passes to `ChatModel.answer`."""
+
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    run_name: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def under(self, more: CallSettings) -> CallSettings:
+        """Both together; what `more` says of the same thing wins."""
+        return CallSettings(
+            tags=tuple(dict.fromkeys((*self.tags, *more.tags))),
+            metadata={**self.metadata, **more.metadata},
+            run_name=more.run_name or self.run_name,
+            options={**self.options, **more.options},
+        )
+
+
+NO_SETTINGS = CallSettings()
+
+# What a node's config says about the node: the runtime knows it better.
+_PLACES = ("checkpoint_ns", "thread_id")
+
+
+def read_settings(config: Mapping[str, Any] | None, options: Mapping[str, Any]) -> CallSettings:
+    """The settings of one call, of its config dict and its keyword arguments."""
+    given = {key: value for key, value in options.items() if value is not None}
+    if not config:
+        return CallSettings(options=given) if given else NO_SETTINGS
+    parsed = parse_config(config)
+    metadata = {key: value for key, value in parsed.metadata.items() if key not in _PLACES}
+    return CallSettings(parsed.tags, metadata, parsed.run_name, given)
+
+
+def read_tags(tags: Iterable[str] | None) -> tuple[str, ...]:
+    """Tags as given to `with_config` or `stream_tokens`."""
+    if tags is None:
+        return ()
+    if isinstance(tags, str) or not isinstance(tags, Iterable):
+        raise TypeError(f"tags must be a list of strings, got {tags!r} ({type(tags).__name__})")
+    found = tuple(tags)
+    if not all(isinstance(tag, str) for tag in found):
+        raise TypeError(f"tags must be a list of strings, got {found!r}")
+    return found

@@ -1,0 +1,121 @@
+"""Models that ask other models: again, or another one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from random import random
+from typing import Any
+
+import anyio
+
+from penstock.messages import AIMessage, AIMessageChunk, BaseMessage
+from penstock.runtime import retry_delay
+from penstock.types import RetryPolicy
+
+from ._chat_model import AnswerPiece, ChatModel, close_quietly
+from ._settings import CallSettings
+
+
+class _Chain(ChatModel):
+    """Asks models one after the other until one answers."""
+
+    def __init__(self, first: ChatModel) -> None:
+        self.provider = first.provider
+        self.model_name = first.model_name
+        self.temperature = first.temperature
+        # Of a class variable: what the first model prefers.
+        object.__setattr__(self, "structured_output_method", first.structured_output_method)
+
+    def _model(self, attempt: int) -> ChatModel:
+        """The model to ask; attempts count from 1."""
+        raise NotImplementedError
+
+    def _pause(self, error: BaseException, attempt: int) -> float | None:
+        """Seconds to wait after a failed attempt before the next; None to give up."""
+        raise NotImplementedError
+
+    def answer(self, messages: list[BaseMessage], **options: Any) -> AsyncIterator[AnswerPiece]:
+        """The first model's answer."""
+        first = self._model(1)
+        return first.answer(messages, **{**first._bound.options, **options})
+
+    async def _invoke_once(self, messages: list[BaseMessage], settings: CallSettings) -> AIMessage:
+        attempt = 1
+        while True:
+            model = self._model(attempt)
+            try:
+                return await model._invoke_once(messages, model._bound.under(settings))
+            except Exception as error:
+                pause = self._pause(error, attempt)
+                if pause is None:
+                    raise
+            await anyio.sleep(pause)
+            attempt += 1
+
+    async def _stream_once(
+        self, messages: list[BaseMessage], settings: CallSettings
+    ) -> AsyncGenerator[AIMessageChunk, None]:
+        attempt = 1
+        while True:
+            model, seen = self._model(attempt), False
+            source = model._stream_once(messages, model._bound.under(settings))
+            try:
+                async for chunk in source:
+                    seen = True
+                    yield chunk
+                return
+            except Exception as error:
+                pause = None if seen else self._pause(error, attempt)
+                if pause is None:
+                    raise
+            finally:
+                await close_quietly(source)  # noqa: ASYNC102 - shields itself
+            await anyio.sleep(pause)
+            attempt += 1
+
+
+class RetryingModel(_Chain):
+    """What `ChatModel.with_retry` returns."""
+
+    def __init__(self, model: ChatModel, retry_on: tuple[type[BaseException], ...], wait: bool, attempts: int) -> None:
+        if attempts < 1:
+            raise ValueError(f"stop_after_attempt must be a whole number of at least 1, got {attempts!r}")
+        super().__init__(model)
+        self._inner = model
+        self._wait = wait
+        self._policy = RetryPolicy(
+            initial_interval=1.0,
+            backoff_factor=2.0,
+            max_interval=60.0,
+            max_attempts=attempts,
+            jitter=True,
+            retry_on=lambda error: isinstance(error, retry_on),
+        )
+
+    def _model(self, attempt: int) -> ChatModel:
+        return self._inner
+
+    def _pause(self, error: BaseException, attempt: int) -> float | None:
+        assert isinstance(error, Exception)
+        pause = retry_delay([self._policy], error, attempt, random)
+        return pause if pause is None or self._wait else 0.0
+
+
+class FallbackModel(_Chain):
+    """What `ChatModel.with_fallbacks` returns."""
+
+    def __init__(
+        self, model: ChatModel, fallbacks: Sequence[ChatModel], exceptions: tuple[type[BaseException], ...]
+    ) -> None:
+        for other in fallbacks:
+            if not isinstance(other, ChatModel):
+                raise TypeError(f"with_fallbacks() expects chat models, got {other!r} ({type(other).__name__})")
+        super().__init__(model)
+        self._models = (model, *fallbacks)
+        self._exceptions = exceptions
+
+    def _model(self, attempt: int) -> ChatModel:
+        return self._models[attempt - 1]
+
+    def _pause(self, error: BaseException, attempt: int) -> float | None:
+        return 0.0 if attempt < len(self._models) and isinstance(error, self._exceptions) else None
