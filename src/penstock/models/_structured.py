@@ -7,12 +7,12 @@ import dataclasses
 import inspect
 import json
 from collections.abc import Callable, Iterable, Mapping
-from importlib import import_module
 from reprlib import Repr
 from typing import TYPE_CHECKING, Any, Literal
 
 from typing_extensions import Self, is_typeddict
 
+from penstock._shapes import Definitions, Shapes
 from penstock.errors import ModelOutputError
 from penstock.messages import AIMessage, MessagesLike
 from penstock.runtime._blocking import run_blocking
@@ -169,11 +169,8 @@ def _read_schema(schema: Any) -> tuple[str, str, dict[str, Any], Callable[[Any],
 
 
 def _read_class(schema: type[Any]) -> tuple[str, str, dict[str, Any], Callable[[Any], Any]]:
-    # The package that knows how types look in JSON is on the same floor; it is needed for this only.
-    shapes = import_module("penstock.tools._shapes")
-    hints = import_module("penstock.tools._hints")
-    shape = hints.Shapes(schema.__name__).shape(schema, "the answer")
-    definitions = shapes.Definitions()
+    shape = Shapes(schema.__name__).shape(schema, "the answer")
+    definitions = Definitions()
     made: dict[str, Any] = dict(shape.schema(definitions))
     if set(made) == {"$ref"}:
         made = dict(definitions.named[made["$ref"].removeprefix("#/$defs/")])

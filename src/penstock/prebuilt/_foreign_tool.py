@@ -7,13 +7,13 @@ import inspect
 import sys
 from typing import Any
 
+from .._shapes import function_hints
 from ..config import maybe_scope
 from ..errors import ToolArgumentsError, ToolCallError
 from ..messages import ToolCall, ToolMessage
 from ..streams._backend import on_trio
 from ..tools import ForeignTool
 from ..tools._events import open_events
-from ..tools._hints import function_hints
 from ..tools._injection import CallInfo, Injection, fill_in, find_injection
 from ..tools._output import as_answer
 from ..tools._thread import in_thread

@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Union, cast, get_args, get_origin
 
+from .._shapes import take_apart
 from ..config import RunnableConfig, TaskScope, maybe_scope, parse_config
 from ..errors import OutsideRunError, ToolCallError, nearest
 from ..types import StreamWriter
 from ._events import ToolEvents
-from ._hints import take_apart
 from ._runtime import ToolRuntime, find_state
 
 

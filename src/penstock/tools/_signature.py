@@ -8,10 +8,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+from .._shapes import (
+    BAD,
+    Definitions,
+    Field,
+    Record,
+    Schema,
+    Shape,
+    Shapes,
+    as_json,
+    description_in,
+    function_hints,
+    got,
+    is_field_info,
+    take_apart,
+)
 from ..errors import ToolArgumentsError, ToolDefinitionError
-from ._hints import Shapes, as_json, description_in, function_hints, is_field_info, take_apart
 from ._injection import Injection, find_injection
-from ._shapes import BAD, Definitions, Field, Record, Schema, Shape, got
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
+from .._shapes import Schema
 from ..config import RunnableConfig
 from ..errors import ToolCallError, ToolDefinitionError
 from ..messages import ToolCall
@@ -15,7 +16,6 @@ from ._docstring import read_docstring
 from ._events import open_events
 from ._injection import CallInfo, fill_in
 from ._output import ResponseFormat, as_answer, split_result
-from ._shapes import Schema
 from ._signature import check_arguments, innermost, read_function
 from ._thread import in_thread
 

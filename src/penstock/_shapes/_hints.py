@@ -20,7 +20,7 @@ import typing_extensions
 from typing_extensions import NotRequired, ReadOnly, Required, is_typeddict
 
 from ..errors import MissingExtraError, ToolDefinitionError
-from ._shapes import (
+from ._shape import (
     BAD,
     SCALARS,
     AnyOf,
