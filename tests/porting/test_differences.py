@@ -465,7 +465,12 @@ async def test_tokens_of_native_models_and_of_any_iterator() -> None:
 
     chunks = await collect(graph_of(node).astream({}, stream_mode="messages"))
     assert [message.text for message, _ in chunks if message.text] == ["a", " model", "any", " client"]
-    assert [metadata.get("tags") for message, metadata in chunks if message.text] == [None, None, ["client"], ["client"]]
+    assert [metadata.get("tags") for message, metadata in chunks if message.text] == [
+        None,
+        None,
+        ["client"],
+        ["client"],
+    ]
 
 
 async def test_a_returned_message_is_not_changed() -> None:

@@ -359,4 +359,5 @@ def _with_model_input(schema: Any) -> Any:
         fields = {"__annotations__": {key: Any}, key: None, "__module__": schema.__module__}
         return type(schema)("AgentInput", (schema,), fields)
     hints = get_type_hints(schema, include_extras=True)
-    return typing_extensions.TypedDict("AgentInput", {**hints, key: Any})  # type: ignore[operator]
+    make: Any = typing_extensions.TypedDict
+    return make("AgentInput", {**hints, key: Any})
