@@ -52,9 +52,10 @@ def _pytest(session: nox.Session, *args: str) -> None:
 
 @nox.session
 def demo(session: nox.Session) -> None:
-    """Index real files with a graph and watch it stream: on asyncio, on trio, from plain threads."""
+    """Watch a graph index real files, on asyncio, on trio and from plain threads; then an agent use its tools."""
     session.install("-e", ".[trio]")
     session.run("python", "-m", "examples.index_files", *session.posargs)
+    session.run("python", "-m", "examples.agent_demo")
 
 
 @nox.session

@@ -1,4 +1,4 @@
-"""A tool that streams needs a graph around it: called alone, it gets an error that says so.
+"""A tool that streams needs a graph around it: called alone, it gets an error that says so, and tests help themselves.
 
 Run it: ``python examples/writer_outside_graph.py``
 """
@@ -9,6 +9,8 @@ from typing import TypedDict
 
 from penstock.config import get_stream_writer
 from penstock.graph import START, StateGraph
+from penstock.testing import capture_writer
+from penstock.tools import tool
 
 
 class State(TypedDict):
@@ -28,6 +30,7 @@ def ask(state: State) -> dict[str, str]:
 
 
 graph = StateGraph(State).add_node(ask).add_edge(START, "ask").compile()
+weather_tool = tool(get_weather)
 
 
 def main() -> None:
@@ -35,12 +38,17 @@ def main() -> None:
     for mode, chunk in graph.stream({"city": "sf"}, stream_mode=["custom", "updates"]):
         print(" ", mode, chunk)
     print("outside")
-    try:
-        get_weather("sf")
-    except RuntimeError as error:
-        print("  RuntimeError:", error)
-    else:
-        raise AssertionError("the writer was found outside of a graph")
+    for call in (lambda: get_weather("sf"), lambda: weather_tool.invoke({"city": "sf"})):
+        try:
+            call()
+        except RuntimeError as error:
+            print("  RuntimeError:", error)
+        else:
+            raise AssertionError("the writer was found outside of a graph")
+    print("in a test")
+    with capture_writer() as written:
+        print(" ", weather_tool.invoke({"city": "sf"}))
+    print(" ", written)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+
+from penstock.testing import FakeAnthropicServer, FakeOpenAIServer
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -79,7 +82,116 @@ async, subgraphs=True
   node_2  {'subgraph_node_2': {'foo': 'hi! foobar'}}
   root    {'node_2': {'foo': 'hi! foobar'}}
 """,
+    "tokens": """\
+Why| did| the| cat| eat| ice| cream?| To| become| a| cool| cat.|
+Why| did| the| cat| eat| ice| cream?| To| become| a| cool| cat.|
+from the node generate_joke, in superstep 2
+""",
+    "tokens_from_function": """\
+A| lamp,| a| desk| and| a| bed.|
+""",
+    "tokens_of_message": """\
+Hello!| How| can| I| help?|
+call_model: 'Hello!'
+call_model: ' How'
+call_model: ' can'
+call_model: ' I'
+call_model: ' help?'
+""",
+    "tokens_of_one_node": """\
+chosen by the reader
+I| am| the| first.|
+chosen at the source: tokens of node_b never enter the stream
+I| am| the| first.|
+""",
+    "tokens_of_parallel_nodes": """\
+Soft| paws| at| night,| a| dream| of| fish.|
+write_joke: Why did the cat sit on the computer?
+write_poem: Soft paws at night, a dream of fish.
+""",
+    "tokens_by_tag": """\
+both calls
+Why| did| the| cat| sit| on| the| computer?| To| keep| an| eye| on| the| mouse.|Soft| paws| at| night,| a| dream| of| fish.|
+the joke, chosen by the reader
+Why| did| the| cat| sit| on| the| computer?| To| keep| an| eye| on| the| mouse.|
+the joke, chosen at the source: tokens of the poem never enter the stream
+Why| did| the| cat| sit| on| the| computer?| To| keep| an| eye| on| the| mouse.|
+""",
+    "client_in_node": """\
+custom chunks
+Why| did| the| cat| sit| on| the| computer?|Soft| paws| at| night.|
+custom chunks, those of the poem
+Soft| paws| at| night.|
+messages, those of the poem
+Soft| paws| at| night.|
+""",
+    "client_in_tool": """\
+A| bed,| a| lamp| and| a| desk.|
+""",
+    "agent_tool_progress": """\
+what the tool says
+  {'custom_tool_data': 'books'}
+  {'custom_tool_data': 'penciles'}
+  {'custom_tool_data': 'pictures'}
+and the steps around it
+  updates ['agent']
+  custom ['custom_tool_data']
+  custom ['custom_tool_data']
+  custom ['custom_tool_data']
+  updates ['tools']
+  updates ['agent']
+""",
+    "agent_tool_tokens": """\
+A| bed,| a| lamp| and| a| desk.|
+""",
+    "agent_updates": """\
+sync
+  agent: ai get_weather({'city': 'sf'})
+  tools: tool It's always sunny in sf!
+  agent: ai It's sunny in San Francisco.
+async
+  agent: ai get_weather({'city': 'sf'})
+  tools: tool It's always sunny in sf!
+  agent: ai It's sunny in San Francisco.
+""",
+    "agent_tokens": """\
+sync
+  agent: calls get_weather
+  agent: calls {"city": "
+  agent: calls sf"}
+  tools: "It's always sunny in sf!"
+  agent: "It's"
+  agent: ' sunny'
+  agent: ' in'
+  agent: ' San'
+  agent: ' Francisco.'
+async
+  agent: calls get_weather
+  agent: calls {"city": "
+  agent: calls sf"}
+  tools: "It's always sunny in sf!"
+  agent: "It's"
+  agent: ' sunny'
+  agent: ' in'
+  agent: ' San'
+  agent: ' Francisco.'
+""",
+    "agent_custom": """\
+  sync:  Looking up data for city: sf
+  async: Looking up data for city: sf
+""",
 }
+"""With the scripted models of the examples."""
+
+LONG = {"values_updates_debug", "writer_outside_graph", "index_files", "agent_demo"}
+"""Examples with tests of their own."""
+
+
+@pytest.fixture(autouse=True)
+def no_real_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever keys the machine has, the tests use scripted models."""
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_MODEL", "ANTHROPIC_API_KEY", "ANTHROPIC_MODEL"):
+        monkeypatch.delenv(name, raising=False)
 
 
 def example(name: str) -> ModuleType:
@@ -87,8 +199,7 @@ def example(name: str) -> ModuleType:
 
 
 def test_every_example_is_tested_here() -> None:
-    tested = {*EXPECTED, "values_updates_debug", "writer_outside_graph", "index_files", "__init__"}
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == tested
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == {*EXPECTED, *LONG, "__init__", "_model"}
 
 
 @pytest.mark.parametrize("name", EXPECTED)
@@ -111,13 +222,92 @@ def test_values_updates_debug(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_writer_outside_graph(capsys: pytest.CaptureFixture[str]) -> None:
     example("writer_outside_graph").main()
-    inside, outside = capsys.readouterr().out.split("outside\n")
+    inside, rest = capsys.readouterr().out.split("outside\n")
+    outside, tested = rest.split("in a test\n")
     assert inside == (
         "inside a graph\n"
         "  custom Looking up data for city: sf\n"
         "  updates {'ask': {'weather': \"It's always sunny in sf!\"}}\n"
     )
-    assert outside.startswith("  RuntimeError: ")
+    said = "  RuntimeError: get_stream_writer() was called outside of a running node"
+    assert [line.split(".")[0] for line in outside.splitlines()] == [said] * 2
+    assert tested == "  It's always sunny in sf!\n  ['Looking up data for city: sf']\n"
+
+
+# --- agents and real models -------------------------------------------------------------------------------
+
+
+def test_agent_demo(capsys: pytest.CaptureFixture[str]) -> None:
+    example("agent_demo").main(["--delay", "0"])
+    *runs, last = capsys.readouterr().out.strip().split("\n\n")
+    assert last == "Two event loops, one agent."
+    assert [run.splitlines()[0].strip("= ") for run in runs] == ["asyncio", "trio"]
+    for run in runs:
+        lines = [line.split(maxsplit=1) for line in run.splitlines()[1:]]
+        assert lines[:2] == [
+            ["messages", "Let me count them."],
+            ["updates", "agent: ai message -> count_words(docs) -> count_words(src)"],
+        ]
+        assert [text for mode, text in lines if mode == "updates"][1:] == [
+            "tools: tool message",
+            "tools: tool message",
+            "agent: ai message",
+        ]
+        assert [text.split(":")[0] for mode, text in lines if mode == "tools"][:2] == ["tool-started"] * 2
+        for folder in ("docs", "src"):
+            told = [text for mode, text in lines if mode in ("custom", "tools") and folder in text]
+            assert told[0] == f"tool-started: {{'folder': '{folder}'}}"
+            assert len(told) > 4
+            assert "[##########]" in told[-2]
+            assert told[-1].startswith("tool-finished: ")
+        assert lines[-2][1].startswith("I found ")
+        assert lines[-2][1].endswith(" words in all.")
+
+
+def asked(server: Any) -> list[str]:
+    """The models that a fake server was asked for."""
+    return [request.body["model"] for request in server.requests]
+
+
+def test_with_a_server_in_the_environment_the_examples_ask_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("openai")
+    agent = example("agent_updates")
+    with FakeOpenAIServer([*agent.SCRIPT, *agent.SCRIPT]) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        monkeypatch.setenv("OPENAI_MODEL", "local-model")
+        agent.main()
+        assert asked(server) == ["local-model"] * 4
+    assert capsys.readouterr().out == EXPECTED["agent_updates"]
+
+
+def test_with_a_server_in_the_environment_openais_client_asks_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("openai")
+    answers = example("client_in_node").SCRIPT
+    with FakeOpenAIServer(answers, cycle=True) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        monkeypatch.setenv("OPENAI_API_KEY", "none")
+        example("client_in_node").main()
+        assert asked(server) == ["gpt-4o-mini"] * 6
+    assert capsys.readouterr().out == EXPECTED["client_in_node"]
+
+
+def test_with_anthropics_key_the_examples_ask_claude(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("anthropic")
+    with FakeAnthropicServer(example("tokens_from_function").SCRIPT) as server:
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url)
+        monkeypatch.setenv("ANTHROPIC_API_KEY", "none")
+        example("tokens_from_function").main()
+        assert asked(server) == ["claude-haiku-4-5"]
+    assert capsys.readouterr().out == EXPECTED["tokens_from_function"]
+
+
+# --- the long ones ----------------------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from penstock.graph import END, START, MessagesState, StateGraph, add_messages
     from penstock.managed import IsLastStep, RemainingSteps
     from penstock.runtime import Runtime
+    from penstock.tools import tool
     from penstock.types import Command, Overwrite, RetryPolicy, Send, StreamWriter
 else:
     _HOMES = {
@@ -31,6 +32,7 @@ else:
     for _home, _names in _HOMES.items():
         _module = importlib.import_module(f"{ROOT}.{_home}")
         globals().update({_name: getattr(_module, _name) for _name in _names})
+    tool = importlib.import_module("penstock.tools" if ROOT == "penstock" else "langchain_core.tools").tool
 
 Graph = Any  # a compiled graph of either library
 
@@ -53,4 +55,5 @@ __all__ = [
     "StreamWriter",
     "add_messages",
     "get_stream_writer",
+    "tool",
 ]

@@ -35,7 +35,11 @@ _TIMES = ("node_first_attempt_time",)
 _MESSAGE_FIELDS = (
     "name",
     "tool_calls",
+    "invalid_tool_calls",
+    "tool_call_chunks",
+    "chunk_position",
     "tool_call_id",
+    "artifact",
     "additional_kwargs",
     "response_metadata",
     "usage_metadata",
@@ -96,8 +100,12 @@ class Normaliser:
 
     def message(self, message: Any) -> dict[str, Any]:
         shown = {"type": type(message).__name__, "content": self(message.content)}
-        shown["id"] = None if message.id is None else self.text(message.id, "msg")
+        # Libraries put words of their own before the UUID ("run--...").
+        made_up = message.id is not None and _UUID.search(message.id)
+        shown["id"] = self.token(message.id, "msg") if made_up else message.id
         fields = {f: getattr(message, f, None) for f in _MESSAGE_FIELDS}
+        if getattr(message, "status", "success") != "success":
+            fields["status"] = message.status
         return shown | {f: self(v, "tool") for f, v in fields.items() if v}
 
     def record(self, value: Any) -> Any:
@@ -122,13 +130,8 @@ def renumber(outcome: Any) -> Any:
     return json.loads(_TOKEN.sub(lambda m: fresh.token(m.group(), m.group(1)), text))
 
 
-def without_messages(chunks: list[Any]) -> list[Any]:
-    """The chunks of every other mode, of a stream with several modes."""
-
-    def mode(chunk: Any) -> Any:
-        if not isinstance(chunk, dict):
-            return None
-        parts = chunk.get("__tuple__") or [chunk.get("type")]
-        return parts[-2] if len(parts) > 1 else parts[0]
-
-    return [c for c in chunks if mode(c) != "messages"]
+def without_library(value: Any) -> Any:
+    """Without the keys of a model call's metadata that say which library made it, and of which version."""
+    if isinstance(value, dict):
+        return {k: without_library(v) for k, v in value.items() if k not in ("lc_versions", "ls_integration")}
+    return [without_library(v) for v in value] if isinstance(value, list) else value

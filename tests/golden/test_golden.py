@@ -17,39 +17,35 @@ import pytest
 
 from . import cases  # noqa: F401  (registers them)
 from .harness import CASES, DATA, OWN, Case, Outcome, Run, perform, perform_sync
-from .normalise import renumber, without_messages
+from .normalise import renumber, without_library
 
 # --- what is not compared exactly -------------------------------------------------------------------------
 
 Key = tuple[str, str]
 
-_MODEL = "needs a chat model in node g1: `messages` chunks belong to the model layer"
 _CHECKPOINTER = "needs a checkpointer"
 
 LATER: dict[Key, str] = {
-    **{
-        ("modes_matrix", f"{api}.messages.{shape}.subgraphs"): _MODEL
-        for api in ("astream", "stream")
-        for shape in ("single", "list")
-    },
     ("modes_all_at_once", "all_checkpointer.False"): _CHECKPOINTER,
     ("modes_all_at_once", "all_checkpointer.True"): _CHECKPOINTER,
     ("v2_modes", "checkpoints#2"): _CHECKPOINTER,
-    ("s002_writer_outside_graph", "tool_invoke"): "needs @tool, which belongs to the model layer",
-    ("s002_writer_outside_graph", "tool_ainvoke"): "needs @tool, which belongs to the model layer",
 }
-"""Not performed yet.  In every other run of `modes_matrix`, `modes_all_at_once` and `v2_modes` the recorded
-`messages` chunks are left out for the first reason, and everything else is compared."""
+"""Not performed yet."""
 
 _IN_ORDER = "what was produced is delivered in order, then the error"
 _UNKNOWN_TARGET = "unknown `goto` or branch target: error naming the target and the candidates"
 _MISSPELT = "misspelt mode: `ValueError` at the call, naming the known modes and the nearest"
 _COLLECTION = "any non-string collection of modes yields tagged tuples"
+_OUTSIDE = (
+    "in a tool the error outside of a graph is the same, clear one; LangGraph's is a KeyError of '__pregel_runtime'"
+)
 
 DELIBERATE: dict[Key, str] = {
     ("graph_command", "goto_unknown_node"): _UNKNOWN_TARGET,
     ("state_pydantic_invalid", "input"): _IN_ORDER,
     ("state_pydantic_invalid", "update"): _IN_ORDER,
+    ("s002_writer_outside_graph", "tool_invoke"): _OUTSIDE,
+    ("s002_writer_outside_graph", "tool_ainvoke"): _OUTSIDE,
     ("modes_collections", "tuple"): _COLLECTION,
     ("modes_collections", "set"): _COLLECTION,
     ("modes_collections", "misspelt"): _MISSPELT,
@@ -118,7 +114,7 @@ def comparable(outcome: Outcome, key: Key) -> Outcome:
     outcome = json.loads(json.dumps(outcome))
     if "chunks" in outcome:
         # An exception in a chunk is the live one: it gets further notes on its way up, seen or not.
-        outcome["chunks"] = without_messages(_each_error(outcome["chunks"], _first_note))
+        outcome["chunks"] = without_library(_each_error(outcome["chunks"], _first_note))
     if key in OWN_WORDING:
         outcome["error"].pop("message")
     outcome = _each_error(outcome, _without_library_wording)
@@ -276,6 +272,13 @@ async def test_an_unknown_goto_target_is_an_error() -> None:
     assert "'zzz'" in str(raised)
     assert "'b'" in str(raised)
     assert renumber(got["chunks"])[:2] == renumber(recorded["chunks"])[:2]
+
+
+@pytest.mark.parametrize("run", ["plain_call", "tool_invoke", "tool_ainvoke"])
+async def test_a_writer_outside_of_a_graph_is_one_clear_error(run: str) -> None:
+    _, raised, _ = await performed("s002_writer_outside_graph", run)
+    assert isinstance(raised, RuntimeError)
+    assert str(raised).startswith("get_stream_writer() was called outside of a running node")
 
 
 @pytest.mark.parametrize("run", ["tuple", "set"])

@@ -7,6 +7,7 @@ import anyio
 from typing_extensions import TypedDict
 
 from ..library import START, Graph, StateGraph, StreamWriter
+from ..models import scripted_model
 
 EVERY = ["values", "updates", "custom", "messages", "tasks", "checkpoints", "debug", "tools"]
 MAIN = ["values", "updates", "custom", "tasks"]
@@ -56,26 +57,28 @@ def plain_logger(name: str) -> Any:
     return node
 
 
-def step(name: str, add: str, asynchronous: bool, **more: Any) -> Any:
-    """A node that writes where it is, then extends `x`."""
+def step(name: str, add: str, asynchronous: bool, model: Any = None, **more: Any) -> Any:
+    """A node that writes where it is, asks the model if it has one, then extends `x`."""
 
     async def anode(state: XL, writer: StreamWriter) -> Any:
         writer({"at": name})
+        if model is not None:
+            await model.ainvoke("hi")
         return {"x": state["x"] + add, **more}
 
     def node(state: XL, writer: StreamWriter) -> Any:
         writer({"at": name})
+        if model is not None:
+            model.invoke("hi")
         return {"x": state["x"] + add, **more}
 
     return anode if asynchronous else node
 
 
 def nested(asynchronous: bool) -> Graph:
-    """Two levels of subgraphs: p1 -> ch (c1 -> gc (g1)).
-
-    In the recordings g1 also called a scripted chat model, which is what their `messages` chunks show.
-    """
-    innermost = StateGraph(XL).add_node("g1", step("g1", "g1", asynchronous)).add_edge(START, "g1").compile()
+    """Two levels of subgraphs, p1 -> ch (c1 -> gc (g1)); g1 asks a model."""
+    asking = step("g1", "g1", asynchronous, scripted_model(["g", "1"]))
+    innermost = StateGraph(XL).add_node("g1", asking).add_edge(START, "g1").compile()
     child = (
         StateGraph(XL)
         .add_node("c1", step("c1", "c", asynchronous))

@@ -1,4 +1,4 @@
-"""The examples of LangGraph's user guides that need no model."""
+"""The examples of LangGraph's user guides that need no model; the others are in `test_native.py`."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from typing_extensions import TypedDict
 
 from ..harness import Run, astream, call, case, stream
-from ..library import START, Graph, MessagesState, StateGraph, StreamWriter, get_stream_writer
+from ..library import START, Graph, MessagesState, StateGraph, StreamWriter, get_stream_writer, tool
 
 APIS = {"stream": stream, "astream": astream}
 
@@ -149,8 +149,12 @@ def s001_values_updates_debug() -> Iterator[Run]:
 @case("note: a tool that calls get_stream_writer() cannot be invoked outside a graph", own=False)
 def s002_writer_outside_graph() -> Iterator[Run]:
     def get_weather(city: str) -> str:
+        """Get weather for a given city."""
         writer = get_stream_writer()
         writer(f"Looking up data for city: {city}")
         return f"It's always sunny in {city}!"
 
+    made = tool(get_weather)
     yield call("plain_call", lambda: get_weather("sf"))
+    yield call("tool_invoke", lambda: made.invoke({"city": "sf"}))
+    yield call("tool_ainvoke", lambda: made.ainvoke({"city": "sf"}))
