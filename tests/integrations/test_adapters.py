@@ -183,6 +183,19 @@ async def test_no_answer_in_time(provider: Provider) -> None:
 
 
 @pytest.mark.backends("asyncio", "trio")
+async def test_a_call_whose_tokens_nobody_wants_is_not_streamed(provider: Provider) -> None:
+    with provider.server(["one two", "one two", "one two"]) as server:
+        graph = asking(provider.model(server).with_config(tags=["poem"]))
+        for only in (None, {"tags": ["joke"]}):
+            chunks = [c async for c in graph.astream({"messages": "hi"}, stream_mode="messages", only=only)]
+            assert bool(chunks) == (only is None)
+        state = await graph.ainvoke({"messages": "hi"})
+        assert state["messages"][-1].text == "one two"
+        assert state["messages"][-1].id.startswith("run-")
+        assert [bool(request.body.get("stream")) for request in server.requests] == [True, False, False]
+
+
+@pytest.mark.backends("asyncio", "trio")
 async def test_the_sdk_tries_again_before_an_answer_has_begun(provider: Provider) -> None:
     with provider.server([HTTPFailure(500), "fine"]) as server:
         assert (await provider.model(server, max_retries=1).ainvoke("hi")).text == "fine"

@@ -20,8 +20,8 @@ Example:
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
 from typing import Any
 
 from penstock.errors import ModelSetupError
@@ -36,6 +36,10 @@ from ._sdk import Clients, find_key, fit_request, import_sdk, stream_items, tran
 __all__ = ["AnthropicChatModel", "instrument_anthropic"]
 
 _CHOICES = {"auto": "auto", "none": "none", "required": "any"}
+
+
+# Tokens above which the SDK refuses to wait for an answer that it does not stream.
+_LONG = 20_000
 
 
 class AnthropicChatModel(ChatModel):
@@ -120,18 +124,35 @@ class AnthropicChatModel(ChatModel):
 
     async def answer(self, messages: list[BaseMessage], **options: Any) -> AsyncIterator[AIMessageChunk | AIMessage]:
         """Answer a conversation. `options` go into the request, besides those that all models know."""
-        request = self._request(messages, options)
-        try:
-            create = self._clients.get().messages.create
-            if not self._streaming:
-                yield read_anthropic_whole(await create(**fit_request(create, request)))
-                return
-            stream = await create(stream=True, **fit_request(create, request))
+        whole = None if self._streaming else await self.answer_whole(messages, **options)
+        if whole is not None:
+            yield whole
+            return
+        with self._errors():
+            request = self._request(messages, options)
+            stream = await self._create(stream=True, **fit_request(self._create, request))
             async with aclosing(stream_items(stream)) as events:
                 async for event in events:
                     piece = read_anthropic(event)
                     if piece is not None:
                         yield piece  # noqa: ASYNC119 - closed by the base class
+
+    async def answer_whole(self, messages: list[BaseMessage], **options: Any) -> AIMessage | None:
+        """The answer in one piece, for a call whose tokens nobody wants to see; None for one that may be long."""
+        with self._errors():
+            request = self._request(messages, options)
+            if request.get("max_tokens", 0) > _LONG:
+                return None
+            return read_anthropic_whole(await self._create(**fit_request(self._create, request)))
+
+    @property
+    def _create(self) -> Any:
+        return self._clients.get().messages.create
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
         except Exception as error:
             translated = translate_error(error, self._sdk, "Anthropic")
             if translated is error:

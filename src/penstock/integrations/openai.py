@@ -20,8 +20,8 @@ Example:
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
 from typing import Any
 
 from penstock.messages import AIMessage, AIMessageChunk, BaseMessage, messages_to_dicts
@@ -125,20 +125,35 @@ class OpenAIChatModel(ChatModel):
 
     async def answer(self, messages: list[BaseMessage], **options: Any) -> AsyncIterator[AIMessageChunk | AIMessage]:
         """Answer a conversation. `options` go into the request, besides those that all models know."""
-        request = self._request(messages, options)
-        try:
-            create = self._clients.get().chat.completions.create
-            if not self._streaming:
-                yield read_openai_whole(await create(**fit_request(create, request)))
-                return
+        whole = None if self._streaming else await self.answer_whole(messages, **options)
+        if whole is not None:
+            yield whole
+            return
+        with self._errors():
+            request = self._request(messages, options)
             if self._stream_usage:
                 request.setdefault("stream_options", {"include_usage": True})
-            stream = await create(stream=True, **fit_request(create, request))
+            stream = await self._create(stream=True, **fit_request(self._create, request))
             async with aclosing(stream_items(stream)) as chunks:
                 async for chunk in chunks:
                     piece = read_openai(chunk)
                     if piece is not None:
                         yield piece  # noqa: ASYNC119 - closed by the base class
+
+    async def answer_whole(self, messages: list[BaseMessage], **options: Any) -> AIMessage | None:
+        """The answer in one piece, for a call whose tokens nobody wants to see."""
+        with self._errors():
+            request = self._request(messages, options)
+            return read_openai_whole(await self._create(**fit_request(self._create, request)))
+
+    @property
+    def _create(self) -> Any:
+        return self._clients.get().chat.completions.create
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
         except Exception as error:
             translated = translate_error(error, self._sdk, "OpenAI")
             if translated is error:

@@ -90,6 +90,20 @@ class ChatModel(ABC):
             An iterator of `AIMessageChunk` or text; or of one `AIMessage`, if the model cannot stream.
         """
 
+    async def answer_whole(self, messages: list[BaseMessage], **options: Any) -> AIMessage | None:
+        """Answer a conversation at once, for a call whose tokens nobody wants to see.
+
+        For models whose providers have a cheaper way than to stream; the others need not have this method.
+
+        Args:
+            messages: as for :meth:`answer`.
+            options: as for :meth:`answer`.
+
+        Returns:
+            The answer, or None, as here, to have the tokens of :meth:`answer` all the same.
+        """
+        return None
+
     # ---------------------------------------------------------------- calling
 
     async def ainvoke(
@@ -416,7 +430,11 @@ class ChatModel(ABC):
         """One attempt at the whole answer, shown to whoever wants its tokens."""
         call = self._open_call(settings)
         pieces: list[AIMessageChunk] = []
-        whole: AIMessage | None = None
+        whole = None if call.wanted else await self.answer_whole(messages, **settings.options)
+        if whole is not None:
+            whole.id = whole.id or f"run-{uuid4()}"
+            call.finished(whole)
+            return whole
         source = self._pieces(messages, settings)
         try:
             async for piece in source:

@@ -17,7 +17,7 @@ from typing_extensions import Self
 
 from penstock.errors import ModelError
 
-from ._script import Script, ScriptedAnswer
+from ._script import Script, ScriptedAnswer, read_answer
 
 _HEAD_LIMIT = 65_536
 _SEND_BUFFER = 16_384
@@ -197,6 +197,9 @@ class FakeServer(ABC):
                 await self._send_stream(stream, self._events(request.body, answer))
                 return
             status, body = 200, self._whole(request.body, answer)
+            # One answer takes as long as all its pieces. A client that goes away meanwhile is noticed at once.
+            with anyio.move_on_after(sum(step for step in read_answer(answer) if isinstance(step, (int, float)))):
+                await stream.receive()
         except HangUp:
             return
         except ModelError as error:
