@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from typing_extensions import TypedDict
 
-from penstock.errors import ModelOutputError
+from penstock.config import RunnableConfig
+from penstock.errors import ModelOutputError, ToolDefinitionError
 from penstock.testing import ScriptedChatModel
+from penstock.tools import tool
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
 TOLD = {"type": "function", "function": {"name": "add", "description": "Adds.", "parameters": SCHEMA}}
@@ -71,10 +73,19 @@ def test_tool_choice(choice: Any, said: str) -> None:
     assert told([TOLD], tool_choice=choice)["tool_choice"] == said
 
 
+def test_a_plain_function_is_described_as_a_tool_of_it_would_be() -> None:
+    def weather(city: str, config: RunnableConfig) -> str:
+        """Tell the weather of a city."""
+        return ""
+
+    assert told([weather])["tools"] == told([tool(weather)])["tools"]
+    assert list(told([weather])["tools"][0]["function"]["parameters"]["properties"]) == ["city"]
+
+
 def test_wrong_tools_are_named() -> None:
     def plain() -> None: ...
 
-    with pytest.raises(TypeError, match="plain function 'plain'.*@tool"):
+    with pytest.raises(ToolDefinitionError, match="'plain' has no description"):
         told([plain])
     with pytest.raises(TypeError, match="expected a tool"):
         told([7])

@@ -249,7 +249,7 @@ class ChatModel(ABC):
         """This model, told about tools that it may call.
 
         Args:
-            tools: tools made with `@tool`, objects with `name`, `description` and `args_schema` (LangChain's tools
+            tools: functions, tools made with `@tool`, objects with `name`, `description` and `args_schema` (LangChain's tools
                 are such), pydantic models, or dicts with a JSON schema in the form of OpenAI or Anthropic.
             tool_choice: `"auto"`; `"any"`, `"required"` or True for at least one call; `"none"`; or the name of the
                 tool to call.
@@ -257,6 +257,7 @@ class ChatModel(ABC):
 
         Raises:
             TypeError: something is no tool.
+            ToolDefinitionError: a function does not say what a model needs to know of it.
             ValueError: `tool_choice` names none of them.
         """
         described = describe_tools(tools)

@@ -6,12 +6,15 @@ import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from penstock.tools import as_tool
+
 
 def describe_tools(tools: Iterable[Any]) -> list[dict[str, Any]]:
     """The tools as a model is told about them.
 
     Raises:
         TypeError: something is no tool.
+        ToolDefinitionError: a function does not say what a model needs to know of it.
     """
     if isinstance(tools, (str, Mapping)) or not isinstance(tools, Iterable):
         raise TypeError(f"bind_tools() expects a list of tools, got {tools!r} ({type(tools).__name__})")
@@ -40,11 +43,7 @@ def describe_tool(tool: Any) -> dict[str, Any]:
             schema = tool.args_schema
         return function_tool(name, getattr(tool, "description", None) or "", _schema_of(schema, name))
     if callable(tool):
-        called = getattr(tool, "__name__", type(tool).__name__)
-        raise TypeError(
-            f"bind_tools() got the plain function {called!r}, which has no description for the model; decorate it "
-            "with @tool from penstock.tools"
-        )
+        return describe_tool(as_tool(tool))
     raise TypeError(
         f"bind_tools() got {tool!r} ({type(tool).__name__}); expected a tool made with @tool, an object with name, "
         "description and args_schema, or a dict with name, description and parameters"

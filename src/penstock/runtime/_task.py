@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextvars
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..config import RunConfig, RunnableConfig, TaskScope
@@ -136,7 +136,7 @@ class Attempt(TaskScope):
         self.ports: list[Port] = []
         self.writes: Sequence[tuple[str, Any]] = ()
         self._lent = 0
-        self.callbacks: Any = None  # LangChain's, if it is there and has somebody to tell
+        self.callbacks: Callable[[], Any] | None = None  # gives LangChain's, if that is there
         if LANGCHAIN in sys.modules:
             prepare(self)
 
@@ -199,8 +199,9 @@ class Attempt(TaskScope):
     def config(self) -> RunnableConfig:
         config = self.run_config.as_dict()
         config["metadata"] = self.task.metadata(self.number)
-        if self.callbacks is not None:  # for what the config is passed on to: runs below the one that these name
-            config["callbacks"] = self.callbacks
+        callbacks = None if self.callbacks is None else self.callbacks()
+        if callbacks is not None:  # for what the config is passed on to: runs below the one that these name
+            config["callbacks"] = callbacks
             config.pop("run_name", None)
             config.pop("run_id", None)
         return config
