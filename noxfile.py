@@ -61,7 +61,7 @@ def demo(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """All tests on all backends; fails below 95 % branch coverage."""
-    session.install("-e", EXTRAS, *group("test"), *group("coverage"))
+    session.install("-e", EXTRAS, *group("test"), *group("integrations"), *group("coverage"))
     # a selection of tests cannot reach the coverage of all of them
     gate = () if session.posargs else ("--cov", "--cov-report=term", "--cov-fail-under=95")
     _pytest(session, *gate)
@@ -70,7 +70,7 @@ def tests(session: nox.Session) -> None:
 def _register_tests_for(version: str) -> None:
     @nox.session(name=f"tests-{version}", python=interpreter(version))
     def tests_on_one_version(session: nox.Session) -> None:
-        session.install("-e", EXTRAS, *group("test"))
+        session.install("-e", EXTRAS, *group("test"), *group("integrations"))
         _pytest(session)
 
 
