@@ -1,0 +1,215 @@
+"""The callback handler that shows the tokens of LangChain's chat models."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable, Generator
+from contextvars import ContextVar
+from types import MethodType
+from typing import Any
+from uuid import UUID
+
+from penstock.constants import TAG_NOSTREAM
+from penstock.errors import WrongBackendError
+from penstock.runtime import ModelCall
+from penstock.runtime._task import Attempt
+from penstock.streams import DONE
+from penstock.streams._backend import on_trio
+
+_INTERNAL_TAGS = ("seq:step:", "langsmith:")
+"""How tags begin that LangChain adds for itself."""
+
+_OTHER_NOSTREAM = "langsmith:nostream"
+
+_PLACE = ("langgraph_", "checkpoint_ns")
+"""How the keys begin that say where in a graph something is called: the attempt itself knows best."""
+
+
+def user_tags(tags: list[str] | None) -> list[str]:
+    """The tags without those that LangChain adds for itself."""
+    return [tag for tag in tags or () if not tag.startswith(_INTERNAL_TAGS)]
+
+
+def without_place(metadata: dict[str, Any] | None) -> dict[str, Any]:
+    """The metadata without what it says about a place in a graph."""
+    return {key: value for key, value in (metadata or {}).items() if not key.startswith(_PLACE)}
+
+
+# Whether the model call that is being started in this context is to stream.
+_streams: ContextVar[bool] = ContextVar("penstock_langchain_streams", default=False)
+
+
+async def _coroutine_function(*_args: Any, **_kwargs: Any) -> None: ...
+
+
+class _Event(functools.partial[Any]):
+    """A handler's method for both of LangChain's worlds.
+
+    The asynchronous callback manager awaits what a coroutine function returns; the synchronous one would run it on
+    an event loop of its own.  This passes for a coroutine function, as every partial of one does, and returns what
+    can be awaited, but is no coroutine: the one awaits it, and is held back by a slow reader, and the other has had
+    the chunk written by the call itself.
+    """
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        return self.args[0](*args, **kwargs)
+
+
+class _event:
+    """Makes a method such an event.  Bound when it is looked up: a handler that held its own would be a cycle."""
+
+    def __init__(self, method: Callable[..., Awaitable[None]]) -> None:
+        self._method = method
+
+    def __get__(self, handler: Any, _owner: Any = None) -> Any:
+        return _Event(_coroutine_function, MethodType(self._method, handler))
+
+
+class _Refusal:
+    """Raises when it is awaited: only LangChain's asynchronous API does that."""
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        return _refuse().__await__()
+
+
+async def _refuse() -> None:
+    raise WrongBackendError(
+        "LangChain's asynchronous API runs on asyncio only, and this graph runs on trio. Call its synchronous one in a "
+        "worker thread (a node that is a plain function runs in one; elsewhere `await "
+        "anyio.to_thread.run_sync(model.invoke, messages)`), or use a model of penstock.models, which runs on both"
+    )
+
+
+class TokenHandler:
+    """Shows the tokens of the chat models that are called in an attempt.
+
+    The other half of it is LangChain's base class, which it is joined with where that is imported.
+
+    Args:
+        attempt: the attempt.
+        shows: whether there is anybody to show them to; if not, it only tells those on trio who cannot be called.
+    """
+
+    run_inline = True
+    raise_error = True
+
+    def __init__(self, attempt: Attempt, shows: bool) -> None:
+        self.shows = shows
+        self._attempt = attempt
+        self._calls: dict[UUID, _Call] = {}
+
+    # ---------------------------------------------------------------- what LangChain asks it
+
+    @property
+    def ignore_chain(self) -> bool:
+        return not on_trio()
+
+    @property
+    def ignore_agent(self) -> bool:  # tools, in fact
+        return not on_trio()
+
+    @property
+    def ignore_retriever(self) -> bool:
+        return not on_trio()
+
+    @property
+    def ignore_retry(self) -> bool:
+        return True
+
+    @property
+    def ignore_custom_event(self) -> bool:
+        return True
+
+    # LangChain streams in `invoke`, too, if one of the handlers has these two methods, by the rules of
+    # `isinstance` for protocols.  Whether it has them depends on whether somebody wants to see the call at hand.
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return _Streaming if _streams.get() else type(self)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("tap_output_iter", "tap_output_aiter") and _streams.get():
+            return _pass_on
+        raise AttributeError(f"{TokenHandler.__name__!r} object has no attribute {name!r}")
+
+    # ---------------------------------------------------------------- what LangChain tells it
+
+    @_event
+    def on_chat_model_start(
+        self,
+        serialized: Any,
+        messages: Any,
+        *,
+        run_id: UUID,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> Awaitable[None]:
+        shown = user_tags(tags)
+        if _OTHER_NOSTREAM in (tags or ()):
+            shown.append(TAG_NOSTREAM)
+        call = ModelCall.open(tags=shown, metadata=without_place(metadata), attempt=self._attempt)
+        self._calls[run_id] = _Call(call)
+        _streams.set(call.wanted)
+        return _refuse_on_trio()
+
+    @_event
+    def on_llm_new_token(self, token: Any, *, run_id: UUID, chunk: Any = None, **kwargs: Any) -> Awaitable[None]:
+        call = self._calls.get(run_id)
+        message = getattr(chunk, "message", None)
+        if call is None or message is None:
+            return DONE
+        call.has_streamed = True
+        return call.shown.emit(message)
+
+    @_event
+    def on_llm_end(self, response: Any, *, run_id: UUID, **kwargs: Any) -> Awaitable[None]:
+        call = self._calls.pop(run_id, None)
+        message = getattr(response.generations[0][0], "message", None) if any(response.generations) else None
+        if call is None or message is None:
+            return DONE
+        receipt = DONE if call.has_streamed else call.shown.emit(message)
+        call.shown.finished(message)
+        return receipt
+
+    @_event
+    def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> Awaitable[None]:
+        self._calls.pop(run_id, None)
+        return DONE
+
+    @_event
+    def on_llm_start(self, *args: Any, **kwargs: Any) -> Awaitable[None]:
+        return _refuse_on_trio()
+
+    on_chain_start = on_tool_start = on_retriever_start = on_llm_start
+
+
+def is_listening(handler: Any) -> bool:
+    """Whether a handler is there to hear of calls."""
+    return handler.shows if isinstance(handler, TokenHandler) else True
+
+
+class _Call:
+    __slots__ = ("has_streamed", "shown")
+
+    def __init__(self, shown: ModelCall) -> None:
+        self.shown = shown
+        self.has_streamed = False
+
+
+class _Streaming:
+    """What a handler passes for while a call is started that somebody wants to see."""
+
+    def tap_output_iter(self, _run_id: UUID, output: Any) -> Any:
+        return output
+
+    def tap_output_aiter(self, _run_id: UUID, output: Any) -> Any:
+        return output
+
+
+def _pass_on(_run_id: UUID, output: Any) -> Any:
+    return output
+
+
+def _refuse_on_trio() -> Awaitable[None]:
+    return _Refusal() if on_trio() else DONE
