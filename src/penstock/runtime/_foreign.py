@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from ._loop import GraphRun
     from ._task import Attempt
 
 logger = logging.getLogger("penstock")
@@ -22,19 +23,30 @@ LANGCHAIN = "langchain_core.runnables.config"
 _INTEGRATION = "penstock.integrations.langchain"
 
 Hook = Callable[["Attempt"], None]
+RunHook = Callable[["GraphRun"], None]
 
 _hooks: list[Hook] = []
+_run_hooks: list[RunHook] = []
 _loaded: list[str] = []
 
 
-def add_hook(hook: Hook) -> None:
-    """Let a function prepare the context of every attempt from now on.
+class Watch(Protocol):
+    """Somebody who wants to hear how a graph's run, or a node's attempt, has ended."""
+
+    def ended(self, output: Any) -> None: ...
+    def failed(self, error: BaseException) -> None: ...
+
+
+def add_hook(hook: Hook, run_hook: RunHook) -> None:
+    """Let functions prepare the context of every attempt, and set the watch of every run, from now on.
 
     Args:
-        hook: called with the attempt, before its node starts.
+        hook: called with the attempt, before its node starts; may set its `watch`.
+        run_hook: called with the run of a graph, before it starts; may set its `watch`.
     """
     if hook not in _hooks:
         _hooks.append(hook)
+        _run_hooks.append(run_hook)
 
 
 def prepare(attempt: Attempt) -> None:
@@ -43,6 +55,14 @@ def prepare(attempt: Attempt) -> None:
         _load()
     for hook in _hooks:
         hook(attempt)
+
+
+def prepare_run(run: GraphRun) -> None:
+    """Let the integrations watch a run, likewise."""
+    if not _loaded:
+        _load()
+    for hook in _run_hooks:
+        hook(run)
 
 
 def _load() -> None:

@@ -49,6 +49,7 @@ from ..streams._backend import native_cancel_requested
 from ..types import Command, Namespace
 from ._body import call_body
 from ._failure import attach_others, describe_failure, plain_error, without_cancellation
+from ._foreign import LANGCHAIN, Watch, prepare_run
 from ._model_call import show_messages
 from ._program import BodyKind, NodeSpec, Program, Reader
 from ._result import ParentCommand, read_result, read_route
@@ -147,6 +148,7 @@ class GraphRun:
         "thread_id",
         "user_context",
         "values",
+        "watch",
         "writes",
         "wrote",
     )
@@ -198,6 +200,7 @@ class GraphRun:
         self.draining: bool = False
         self.deadline: float = math.inf
         self.wrote: bool = False
+        self.watch: Watch | None = None
         self._slots = self._find_slots()
         self._threads: anyio.CapacityLimiter | None = None
 
@@ -238,6 +241,20 @@ class GraphRun:
 
     async def execute(self) -> Any:
         """Run to the end; returns the output, or None if nothing was ever written to it."""
+        if LANGCHAIN in sys.modules:
+            prepare_run(self)
+        watch = self.watch
+        if watch is None:
+            return await self._execute()
+        try:
+            output = await self._execute()
+        except BaseException as error:
+            watch.failed(error)
+            raise
+        watch.ended(output)
+        return output
+
+    async def _execute(self) -> Any:
         if self.feeds:
             self.deadline = anyio.current_effective_deadline()
         try:
@@ -436,7 +453,9 @@ class GraphRun:
                 attempt = Attempt(task, number, holds_slot, failed)
                 self.live.add(attempt)
                 try:
-                    return await self._attempt(attempt)
+                    if attempt.watch is None:
+                        return await self._attempt(attempt)
+                    return await self._attempt_watched(attempt, attempt.watch)
                 except ParentCommand:
                     raise
                 except Exception as error:
@@ -526,6 +545,18 @@ class GraphRun:
             if feed.pending:  # hold on to the slot, so that of many sends only so many run ahead of the reader
                 await feed.flush()
         return Outcome(task.name, writes, spec.exits, goto, sends)
+
+    async def _attempt_watched(self, attempt: Attempt, watch: Watch) -> Outcome:
+        try:
+            outcome = await self._attempt(attempt)
+        except ParentCommand:
+            watch.ended(None)
+            raise
+        except BaseException as error:
+            watch.failed(error)
+            raise
+        watch.ended(dict(outcome.writes))
+        return outcome
 
     def _last_of_each(self, writes: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
         """A generator may yield a key several times; where a key keeps only one value, the last one counts."""

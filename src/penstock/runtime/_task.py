@@ -16,7 +16,7 @@ from ..errors import NodeError
 from ..streams import Feed, Port, Throttle, no_writer, no_writer_in_thread
 from ..types import Namespace, Send, StreamMode, StreamWriter
 from ._emitter import Emitter, Target
-from ._foreign import LANGCHAIN, prepare
+from ._foreign import LANGCHAIN, Watch, prepare
 from ._program import NodeSpec
 from ._runtime import ExecutionInfo, Runtime
 from ._step import Planned
@@ -116,6 +116,7 @@ class Attempt(TaskScope):
         "ports",
         "task",
         "throttle",
+        "watch",
         "writes",
     )
 
@@ -137,6 +138,7 @@ class Attempt(TaskScope):
         self.writes: Sequence[tuple[str, Any]] = ()
         self._lent = 0
         self.callbacks: Callable[[], Any] | None = None  # gives LangChain's, if that is there
+        self.watch: Watch | None = None
         if LANGCHAIN in sys.modules:
             prepare(self)
 

@@ -57,12 +57,12 @@ def activate() -> None:
         ```
     """
     try:
-        from ._context import prepare_context
+        from ._context import prepare_context, prepare_run
         from ._messages import accept_ours
     except ImportError as error:
         raise _missing(error) from error
     accept_ours()
-    add_hook(prepare_context)
+    add_hook(prepare_context, prepare_run)
 
 
 def to_langchain(message: BaseMessage) -> Any:

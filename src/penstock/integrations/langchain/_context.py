@@ -7,10 +7,12 @@ from contextvars import ContextVar
 from importlib import import_module
 from typing import Any
 
+from penstock.runtime._loop import GraphRun
 from penstock.runtime._task import Attempt
 from penstock.streams._backend import on_trio
 
 from ._handler import TokenHandler, is_listening, user_tags, without_place
+from ._runs import ChainRun, watch_graph, watch_node
 
 # By name, so that the types can be checked where LangChain is not installed.
 _callbacks: Any = import_module("langchain_core.callbacks")
@@ -23,9 +25,18 @@ _NOT_FOR_CHILDREN = ("run_name", "run_id", "callbacks")
 
 def prepare_context(attempt: Attempt) -> None:
     """Set LangChain's config in an attempt's context."""
+    around = attempt.task.run.watch
+    if isinstance(around, ChainRun):
+        attempt.watch = watch_node(attempt, around)
     config = _LazyConfig(attempt)
     attempt.callbacks = config.callbacks
     attempt.context.run(_config.set, config)
+
+
+def prepare_run(run: GraphRun) -> None:
+    """Tell the callback handlers of a graph's run that it starts, if there are any."""
+    given = _given_callbacks(run, run.context.get(_config) or {})
+    run.watch = watch_graph(run, _manager(False, given, []))
 
 
 class _LazyConfig(dict[str, Any]):
@@ -82,13 +93,14 @@ def _make_config(attempt: Attempt) -> dict[str, Any]:
     config["tags"] = list(dict.fromkeys((*user_tags(around.get("tags")), *attempt.task.tags)))
     shown = any("messages" in p.request.modes | p.request.printed for p in run.projectors)
     own = [_Handler(attempt, shown)] if shown or on_trio() else []
-    config["callbacks"] = _manager(attempt, _given_callbacks(attempt, around), own)
+    watch = attempt.watch
+    given = watch.children() if isinstance(watch, ChainRun) else _given_callbacks(run, around)
+    config["callbacks"] = _manager(attempt.task.spec.kind.in_thread, given, own)
     return config
 
 
-def _given_callbacks(attempt: Attempt, around: Any) -> Any:
+def _given_callbacks(run: GraphRun, around: Any) -> Any:
     """The callbacks of whoever called the graph: those passed in its config, else those around the call."""
-    run = attempt.task.run
     given = run.config.callbacks
     inherited = None if run.parent is None else run.parent.task.run.config.callbacks
     if given is not inherited and given is not None:
@@ -96,8 +108,7 @@ def _given_callbacks(attempt: Attempt, around: Any) -> Any:
     return around.get("callbacks") or given
 
 
-def _manager(attempt: Attempt, given: Any, own: list[Any]) -> Any:
-    in_thread = attempt.task.spec.kind.in_thread
+def _manager(in_thread: bool, given: Any, own: list[Any]) -> Any:
     kind = _callbacks.CallbackManager if in_thread else _callbacks.AsyncCallbackManager
     if isinstance(given, _callbacks.BaseCallbackManager):
         return kind(
