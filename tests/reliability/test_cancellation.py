@@ -15,7 +15,7 @@ import pytest
 from anyio import from_thread
 
 from penstock.types import RetryPolicy
-from tests.support import ExpectedNoise, Recorder, checkpoints, collect
+from tests.support import ExpectedNoise, Recorder, checkpoints, collect, shortly
 
 from ._leaving import (
     FEW_TURNS,
@@ -65,7 +65,7 @@ async def cancel_when(
 @all_ways
 async def test_b12_move_on_after_around_the_loop(way: str) -> None:
     seen = Recorder()
-    with anyio.move_on_after(0.02) as scope:
+    with anyio.move_on_after(shortly()) as scope:
         await consume(chain(stuck(seen, cleanup=0.01)), way)
     assert seen == CANCELLED
     assert scope.cancelled_caught
@@ -75,7 +75,7 @@ async def test_b12_move_on_after_around_the_loop(way: str) -> None:
 async def test_b12_fail_after_around_the_loop(way: str) -> None:
     seen = Recorder()
     with pytest.raises(TimeoutError) as caught:
-        with anyio.fail_after(0.02):
+        with anyio.fail_after(shortly()):
             await consume(chain([stuck(seen, "a", cleanup=0.01), stuck(seen, "b")]), way)
     assert unfinished(seen) == []
     assert len(seen) == 4
@@ -156,7 +156,7 @@ async def test_b12_a_cancellation_that_comes_with_a_chunk_loses_nothing() -> Non
 async def test_b12_inside_the_body_of_a_bare_stream() -> None:
     seen = Recorder()
     with pytest.warns(ResourceWarning, match=DROPPED):
-        with anyio.move_on_after(0.02) as scope:
+        with anyio.move_on_after(shortly()) as scope:
             async for _ in chain(stuck(seen)).astream(INPUT, stream_mode="custom"):
                 await anyio.sleep_forever()
     assert scope.cancelled_caught
@@ -166,7 +166,7 @@ async def test_b12_inside_the_body_of_a_bare_stream() -> None:
 
 async def test_b12_inside_the_body_of_an_entered_stream() -> None:
     seen = Recorder()
-    with anyio.move_on_after(0.02) as scope:
+    with anyio.move_on_after(shortly()) as scope:
         async with chain(stuck(seen, cleanup=0.01)).astream(INPUT, stream_mode="custom") as run:
             async for _ in run:
                 await anyio.sleep_forever()
@@ -352,7 +352,7 @@ async def test_b14_cancelled_natively_while_runs_inside_a_node_clean_up(parallel
 async def test_b15_wait_for(way: str) -> None:
     seen = Recorder()
     with pytest.raises(asyncio.TimeoutError):
-        await asyncio.wait_for(consume(chain(stuck(seen, cleanup=0.01)), way), 0.02)
+        await asyncio.wait_for(consume(chain(stuck(seen, cleanup=0.01)), way), shortly())
     assert seen == CANCELLED
 
 
@@ -362,7 +362,7 @@ async def test_b15_wait_for_around_one_chunk() -> None:
     run = chain(stuck(seen, cleanup=0.01)).astream(INPUT, stream_mode="custom")
     assert await asyncio.wait_for(run.__anext__(), 5) == 0
     with pytest.raises(asyncio.TimeoutError):
-        await asyncio.wait_for(run.__anext__(), 0.02)
+        await asyncio.wait_for(run.__anext__(), shortly())
     assert seen == CANCELLED
     assert await collect(run) == []
 
@@ -394,7 +394,7 @@ async def test_b15_wait_for_around_one_chunk_of_an_entered_stream_loses_nothing(
 async def test_b15_timeout(way: str) -> None:
     seen = Recorder()
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.02):
+        async with asyncio.timeout(shortly()):
             await consume(chain(stuck(seen, cleanup=0.01)), way)
     assert seen == CANCELLED
     task = asyncio.current_task()

@@ -21,7 +21,7 @@ from anyio import to_thread
 import penstock
 from penstock.errors import NodeCancelledError, RunCancelledError, StreamBusyError
 from penstock.types import Command
-from tests.support import ExpectedNoise, Recorder, checkpoints, collect, run_on
+from tests.support import ExpectedNoise, Recorder, checkpoints, collect, run_on, shortly
 
 from ._leaving import (
     FEW_TURNS,
@@ -1044,7 +1044,7 @@ async def _end(graph: Any, way: str, ending: str, watch: Watch) -> None:
     """One run, ended somehow; afterwards nobody refers to it."""
     given = {"log": [watch.thing("input")]}
     try:
-        with anyio.move_on_after(0.01 if ending == "cancelled" else 10):
+        with anyio.move_on_after(shortly() if ending == "cancelled" else 10):
             if way == "ainvoke":
                 await graph.ainvoke(given)
                 return

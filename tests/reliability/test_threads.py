@@ -15,7 +15,7 @@ import pytest
 from penstock.errors import NodeCancelledError, StreamClosedError
 from penstock.graph import START, StateGraph
 from penstock.types import RetryPolicy, Send
-from tests.support import Recorder, checkpoints, collect
+from tests.support import Recorder, checkpoints, collect, shortly
 
 from ._failing import State, in_a_row, side_by_side
 
@@ -343,7 +343,7 @@ async def test_c38_a_cancelled_sync_node_unwinds_at_its_next_write() -> None:
     async with side_by_side(node).astream({"n": 1}, stream_mode="custom", high_water_mark=4) as run:
         await collect(run, 10)
     assert seen == ["unwound"]
-    with anyio.move_on_after(0.05):
+    with anyio.move_on_after(shortly()):
         await side_by_side(node).ainvoke({"n": 1})  # nobody reads, but the writer is a cancellation point
     assert seen == ["unwound", "unwound"]
 

@@ -1,7 +1,7 @@
 """What the tests share: runners in virtual time, leftovers checks, recorders."""
 
 from .backends import BACKENDS, REAL_TIME, backend_with_options, run_on
-from .clock import Deadlock, VirtualTimeLoop, virtual_trio_clock
+from .clock import Deadlock, VirtualTimeLoop, shortly, virtual_trio_clock
 from .leftovers import ExpectedNoise, Leftovers, leftover_tasks, leftover_threads, live_tasks
 from .recording import Recorder, checkpoints, collect
 
@@ -20,5 +20,6 @@ __all__ = [
     "leftover_threads",
     "live_tasks",
     "run_on",
+    "shortly",
     "virtual_trio_clock",
 ]

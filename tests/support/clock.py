@@ -34,6 +34,13 @@ DEADLOCK_AFTER = 10.0
 _BLOCKED_IN = ("threading.py", "queue.py", "concurrent/futures/_base.py", "trio/_threads.py")
 
 
+def shortly() -> float:
+    """Seconds in which a run gets under way, for a deadline: few in virtual time, more where a busy machine counts."""
+    trio = sys.modules.get("trio")
+    virtual = trio is not None and trio.lowlevel.in_trio_run()
+    return 0.02 if virtual or isinstance(asyncio.get_running_loop(), VirtualTimeLoop) else 0.3
+
+
 class Deadlock(RuntimeError):
     """Nothing can wake the loop any more."""
 
