@@ -31,8 +31,10 @@ __all__ = [
     "NodeCancelledError",
     "NodeError",
     "NodeTimeoutError",
+    "NotAStepError",
     "OutsideRunError",
     "PenstockError",
+    "PromptError",
     "RunCancelledError",
     "StreamBusyError",
     "StreamClosedError",
@@ -216,6 +218,17 @@ class ToolArgumentsError(PenstockError, ValueError):
 
 class ToolCallError(PenstockError, ValueError):
     """A tool cannot be called like this, or returned what its caller cannot use: a mistake of the program."""
+
+
+class NotAStepError(PenstockError, TypeError):
+    """Something was composed into a chain that nothing can be passed through."""
+
+
+class PromptError(PenstockError, ValueError, KeyError):
+    """A prompt is written wrongly, or was not given what it has to fill in."""
+
+    def __str__(self) -> str:
+        return Exception.__str__(self)  # KeyError's shows the text in quotes
 
 
 @dataclass(frozen=True)

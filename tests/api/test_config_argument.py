@@ -179,12 +179,11 @@ async def test_a_nested_node_s_metadata_names_the_outermost_task_as_checkpoint_n
     assert metadata["langgraph_checkpoint_ns"].count("|") == 2
 
 
-async def test_the_metadata_of_a_node_is_not_inherited_by_the_runs_inside_it() -> None:
+async def test_the_metadata_of_a_node_goes_along_to_the_runs_inside_it() -> None:
     seen: list[Any] = []
     await one(one(watcher(seen)), metadata={"own": True}).ainvoke({"text": ""}, {"metadata": {"m": 1}})
     ((config, _),) = seen
-    assert "own" not in config["metadata"]
-    assert config["metadata"]["m"] == 1
+    assert (config["metadata"]["own"], config["metadata"]["m"]) == (True, 1)
 
 
 async def test_a_config_that_a_node_passes_on_adds_nothing_twice() -> None:

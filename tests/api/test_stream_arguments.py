@@ -224,7 +224,7 @@ async def test_output_keys_of_invoke() -> None:
     assert await graph.ainvoke(INPUT, output_keys=["text"]) == {"text": "new"}
     assert await graph.ainvoke(INPUT, output_keys="text") == "new"
     assert graph.invoke(INPUT, output_keys=("log",)) == {"log": ["in", "a"]}
-    assert await graph.ainvoke({"log": []}, output_keys=()) == {}
+    assert await graph.ainvoke({"log": []}, output_keys=()) is None
 
 
 # ---------------------------------------------------------------- print_mode

@@ -257,6 +257,30 @@ CONVERSATION: list[Any] = [
 ]
 
 
+@pytest.mark.backends("asyncio")
+async def test_one_call_at_a_time_for_anthropic() -> None:
+    pytest.importorskip("anthropic")
+    with FakeAnthropicServer(["x"] * 3) as server:
+        model = Provider("anthropic", FakeAnthropicServer).model(server)
+        tools = [{"name": "find", "parameters": {}}]
+        await model.bind_tools(tools, parallel_tool_calls=False).ainvoke("hi")
+        await model.bind_tools(tools, tool_choice="find", parallel_tool_calls=False).ainvoke("hi")
+        await model.bind_tools(tools, parallel_tool_calls=True).ainvoke("hi")
+    assert [asked.body.get("tool_choice") for asked in server.requests] == [
+        {"type": "auto", "disable_parallel_tool_use": True},
+        {"type": "tool", "name": "find", "disable_parallel_tool_use": True},
+        None,
+    ]
+    assert all("parallel_tool_calls" not in asked.body for asked in server.requests)
+
+
+@pytest.mark.backends("asyncio")
+async def test_a_slow_server_is_slow_with_whole_answers(provider: Provider) -> None:
+    with provider.server(["one two"], delay=30) as server:
+        with pytest.raises(ModelTimeoutError):
+            await provider.model(server, timeout=0.2).ainvoke("hi")
+
+
 @pytest.mark.backends("asyncio", "trio")
 async def test_a_conversation_with_tools_and_images_for_openai() -> None:
     pytest.importorskip("openai")

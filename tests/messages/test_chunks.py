@@ -233,7 +233,10 @@ def test_pieces_within_one_chunk_belong_together() -> None:
     assert calls(both) == [("f", {"a": 1}, "1")]
 
 
-@pytest.mark.parametrize("args", ["[1", "null", '"x"', "}", "x"])
+UNREADABLE = ["{'a': 1}", "{a: 1}", '{"a": 1]', '{"a" 1}', '{"a": 1,}', '{"path": "C:\\dir"}', '{"a": 1 "b": 2}', "{]"]
+
+
+@pytest.mark.parametrize("args", ["[1", "null", '"x"', "}", "x", *UNREADABLE])
 def test_arguments_that_are_no_object_are_invalid(args: str) -> None:
     chunk = piece("f", args, "1", 0)
     assert chunk.invalid_tool_calls == [
@@ -241,6 +244,19 @@ def test_arguments_that_are_no_object_are_invalid(args: str) -> None:
     ]
     assert chunk.tool_calls == []
     assert chunk.to_message() == AIMessage("", invalid_tool_calls=[{"name": "f", "args": args, "id": "1"}])
+
+
+@given(
+    st.dictionaries(st.text(max_size=4), st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False))
+)
+def test_arguments_that_are_arriving_are_valid(args: dict[str, object]) -> None:
+    written = json.dumps(args)
+    for end in range(1, len(written) + 1):
+        assert piece("f", written[:end], "1", 0).invalid_tool_calls == []
+
+
+def test_a_providers_mark_behind_the_arguments_is_ignored() -> None:
+    assert calls(piece("f", '{"a": 1}</tool_call>', "1", 0)) == [("f", {"a": 1}, "1")]
 
 
 def test_a_piece_without_name_is_a_nameless_call() -> None:

@@ -9,6 +9,7 @@ import anyio
 import pytest
 
 from penstock.errors import MessageError, ModelError, ModelOutputError
+from penstock.graph import START, MessagesState, StateGraph
 from penstock.messages import AIMessage, AIMessageChunk, HumanMessage, SystemMessage
 from penstock.models import ChatModel
 from penstock.testing import ScriptedChatModel
@@ -100,6 +101,15 @@ async def test_what_is_no_piece_of_an_answer_is_refused() -> None:
         await Wrong().ainvoke("hi")
 
 
+async def test_an_answer_that_is_returned_is_refused() -> None:
+    class Returning(ChatModel):
+        async def answer(self, messages: Any, **options: Any) -> Any:
+            return "Hello"
+
+    with pytest.raises(ModelOutputError, match="with `yield` instead of `return`"):
+        await Returning().ainvoke("hi")
+
+
 async def test_leaving_a_stream_closes_the_providers() -> None:
     model = Endless()
     async with model.astream("hi") as chunks:
@@ -136,6 +146,25 @@ async def test_batch_can_be_limited() -> None:
     started = anyio.current_time()
     await model.abatch(["1", "2", "3", "4"], {"max_concurrency": 2})
     assert anyio.current_time() - started == pytest.approx(0.2, abs=0.05)
+
+
+@pytest.mark.parametrize("limit", [None, 1, 2])
+async def test_a_batch_begins_with_the_first(limit: int | None) -> None:
+    for _ in range(5):  # trio begins with any of the tasks that are ready
+        model = ScriptedChatModel(["one", "two", "three"])
+        answers = await model.abatch(["1", "2", "3"], {"max_concurrency": limit} if limit else None)
+        assert [answer.text for answer in answers] == ["one", "two", "three"]
+
+
+async def test_a_config_for_each_of_a_batch() -> None:
+    async def node(state: MessagesState) -> None:
+        await ScriptedChatModel(["x"], cycle=True).abatch(["1", "2"], [{"tags": ["a"]}, {"tags": ["b"]}])
+
+    graph = StateGraph(MessagesState).add_node(node).add_edge(START, "node").compile()
+    tags = [metadata["tags"] async for _, metadata in graph.astream({"messages": "hi"}, stream_mode="messages")]
+    assert sorted(tags) == [["a"], ["a"], ["b"], ["b"]]
+    with pytest.raises(ValueError, match="got 1 configs for 2 inputs"):
+        await ScriptedChatModel([]).abatch(["1", "2"], [{}])
 
 
 async def test_the_first_error_of_a_batch_is_raised_as_itself() -> None:

@@ -56,6 +56,22 @@ async def test_nostream_hides_tokens_and_message() -> None:
     assert await shown(asking(ScriptedChatModel(["one"]).with_config(tags=["nostream"]), "astream")) == []
 
 
+async def test_nostream_of_the_run_hides_all_its_calls() -> None:
+    assert await shown(asking(ScriptedChatModel(["one two"])), config={"tags": ["nostream"]}) == []
+
+
+async def test_nostream_hides_what_a_client_streams_and_its_message() -> None:
+    async def client() -> Any:
+        for token in ("one", " two"):
+            yield token
+
+    async def node(state: Any) -> Any:
+        text = "".join([token async for token in stream_tokens(client(), tags=["nostream"], id="m1")])
+        return {"messages": [AIMessage(text, id="m1")]}
+
+    assert await shown(around(node)) == []
+
+
 async def test_a_model_that_does_not_stream_is_shown_whole() -> None:
     parts = await shown(asking(ScriptedChatModel(["one two"], streaming=False)))
     assert [type(chunk) for chunk, _ in parts] == [AIMessage]

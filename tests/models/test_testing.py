@@ -16,6 +16,8 @@ from penstock.models import init_chat_model
 from penstock.runtime import get_runtime
 from penstock.testing import FakeOpenAIServer, HTTPFailure, ScriptedChatModel, capture_writer
 
+from ._graphs import asking, shown
+
 
 def test_a_script_that_has_come_to_its_end() -> None:
     model = ScriptedChatModel(["one"])
@@ -96,13 +98,23 @@ def test_unknown_providers() -> None:
         init_chat_model("")
 
 
+class Entry:
+    """What a package registers that has models of its own."""
+
+    name = "acme"
+
+    def load(self) -> Any:
+        return lambda name, delay=0: ScriptedChatModel([name], model_name=name, delay=delay)
+
+
 def test_providers_by_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Entry:
-        name = "acme"
-
-        def load(self) -> Any:
-            return lambda name, **options: ScriptedChatModel([name], model_name=name, **options)
-
     monkeypatch.setattr("penstock.models._init.entry_points", lambda group: [Entry()])
     assert init_chat_model("acme:m-1", delay=0).model_name == "m-1"
     assert init_chat_model("m:1", model_provider="acme").invoke("hi").text == "m:1"
+
+
+async def test_labels_for_the_models_of_any_provider(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("penstock.models._init.entry_points", lambda group: [Entry()])
+    model = init_chat_model("acme:m-1", tags=["joke"], metadata={"k": 1})
+    metadata = (await shown(asking(model)))[0][1]
+    assert (metadata["tags"], metadata["k"]) == (["joke"], 1)

@@ -27,6 +27,7 @@ from penstock.models import stream_tokens
 from penstock.prebuilt import ToolNode
 from penstock.runtime import RunStream, SyncRunStream
 from penstock.testing import ScriptedChatModel
+from penstock.tools import as_tool
 from penstock.types import Command, Only, RetryPolicy, Send, StreamPart
 from tests.support import Recorder, checkpoints, collect
 
@@ -479,6 +480,25 @@ async def test_a_returned_message_is_not_changed() -> None:
     ((shown, _),) = await collect(graph.astream({"messages": []}, stream_mode="messages"))
     assert shown.id is not None
     assert message.id is None
+
+
+async def test_messages_in_pairs_are_shown() -> None:
+    def node(state: MessagesState) -> Command[Any]:
+        return Command(update=[("messages", [AIMessage("x")])])
+
+    graph = StateGraph(MessagesState).add_node("n", node).add_edge(START, "n").compile()
+    ((shown, _),) = await collect(graph.astream({"messages": []}, stream_mode="messages"))
+    assert shown.text == "x"
+
+
+def test_a_tool_outside_of_a_graph_says_what_to_do() -> None:
+    def progress(x: int) -> str:
+        """Report."""
+        get_stream_writer()(x)
+        return "done"
+
+    with pytest.raises(RuntimeError, match="outside of a running node"):
+        as_tool(progress).invoke({"x": 1})
 
 
 async def test_nostream_hides_the_message_as_well() -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import pytest
 from typing_extensions import TypedDict
 
-from penstock.errors import AgentError, ToolDefinitionError
+from penstock.errors import AgentError, GraphBuildError, ToolDefinitionError
 from penstock.graph import START, MessagesState, StateGraph
 from penstock.managed import RemainingSteps
 from penstock.messages import AIMessage, AIMessageChunk, HumanMessage, SystemMessage, ToolMessage, add_messages
@@ -324,6 +324,7 @@ class Small:
     [
         ({"version": "v3"}, "'v1' or 'v2', got 'v3'"),
         ({"model": 3}, "got 3"),
+        ({"prompt": ["Be brief."]}, "a text, a system message, or a function"),
         ({"state_schema": Small}, "lacks remaining_steps"),
         ({"state_schema": DictState, "response_format": Report, "extra": 1}, None),
         ({"state_schema": DataState, "response_format": Report}, "lacks structured_response"),
@@ -352,3 +353,49 @@ async def test_a_history_with_open_calls_is_refused_before_the_model_is_asked() 
 async def test_no_messages() -> None:
     with pytest.raises(AgentError, match="no messages"):
         await create_react_agent(model_of(), []).ainvoke({"messages": []})
+
+
+async def test_a_prompt_alone_is_a_conversation() -> None:
+    model = model_of("Good morning.")
+    answer = await create_react_agent(model, [], prompt="Greet the user.").ainvoke({"messages": []})
+    assert contents(answer) == ["Good morning."]
+    assert model.calls[0].messages == [SystemMessage("Greet the user.")]
+
+
+async def test_a_prompt_function_may_ask_for_what_nodes_may_ask_for() -> None:
+    def prompt(state: Any, config: Any, runtime: Runtime[str]) -> list[Any]:
+        return [SystemMessage(f"{config['configurable']['user']} in {runtime.context}"), *state["messages"]]
+
+    model = model_of("ok")
+    agent = create_react_agent(model, [], prompt=prompt, context_schema=str)
+    await agent.ainvoke(ASK, {"configurable": {"user": "Ada"}}, context="Rome")
+    assert model.calls[0].messages[0] == SystemMessage("Ada in Rome")
+
+
+def test_a_prompt_function_that_wants_more_is_refused() -> None:
+    def prompt(state: Any, weather: str) -> list[Any]:
+        raise AssertionError
+
+    with pytest.raises(GraphBuildError, match="nothing fills its parameter 'weather'"):
+        create_react_agent(model_of(), [], prompt=prompt)
+
+
+def test_a_model_with_other_tools_bound_is_refused() -> None:
+    def time(city: str) -> str:
+        """Tell the time in a city."""
+        return f"noon in {city}"
+
+    bound = model_of().bind_tools([tool(time)])
+    with pytest.raises(AgentError, match=r"has the tools 'time' bound, but not 'weather'"):
+        create_react_agent(bound, [weather])
+    create_react_agent(model_of().bind_tools([tool(time), tool(weather)]), [weather])
+
+
+def test_import_paths_that_users_of_langgraph_know() -> None:
+    from penstock.managed import is_last_step
+    from penstock.prebuilt import chat_agent_executor, tool_node
+
+    assert chat_agent_executor.create_react_agent is create_react_agent
+    assert chat_agent_executor.AgentState is AgentState
+    assert tool_node.ToolNode is ToolNode
+    assert is_last_step.RemainingSteps is RemainingSteps

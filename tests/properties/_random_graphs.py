@@ -235,6 +235,8 @@ def simulate(graph: Graph, start: list[str]) -> GraphRan:
         due = {n for n in due if not nodes[n].defer}
         if not due and not sends:
             due, deferred = deferred, set()
+            done = [i for i, (sources, end) in enumerate(graph.joins) if end in due and arrived.get(i) == set(sources)]
+            arrived = {i: names for i, names in arrived.items() if i not in done}
         if not due and not sends:
             return ran
         tasks = [_simulate_task(nodes[n], log) for n in sorted(due)]
@@ -250,18 +252,20 @@ def simulate(graph: Graph, start: list[str]) -> GraphRan:
         for task, own in zip(tasks, seen, strict=True):
             name = task.node.name
             due |= {end for first, end in graph.edges if first == name}
-            for index, (sources, end) in enumerate(graph.joins):
+            for index, (sources, _) in enumerate(graph.joins):
                 if name in sources:
                     arrived.setdefault(index, set()).add(name)
-                    if arrived[index] == set(sources):
-                        del arrived[index]
-                        due.add(end)
             own = [*task.input, *task.update] if task.node.by_command else own
             for target in choose(task.node, own):
                 if isinstance(target, Send):
                     sends.append(target)
                 else:
                     due.add(target)
+        for index, (sources, end) in enumerate(graph.joins):
+            if arrived.get(index) == set(sources):
+                due.add(end)
+                if not nodes[end].defer:
+                    del arrived[index]
 
 
 @dataclass

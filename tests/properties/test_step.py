@@ -174,11 +174,27 @@ def test_a_join_waits_for_all_and_then_starts_over() -> None:
     program = program_of(spec("a", exits=exits), spec("b", exits=exits), spec("c"))
     frontier = Frontier()
     for _ in range(2):
-        advance(program, frontier, Outcome("a", exits=exits))
-        advance(program, frontier, Outcome("a", exits=exits))
+        commit(program, {}, frontier, [Outcome("a", exits=exits)])
+        commit(program, {}, frontier, [Outcome("a", exits=exits)])
         assert names_of(program, frontier) == []
-        advance(program, frontier, Outcome("b", exits=exits))
+        commit(program, {}, frontier, [Outcome("b", exits=exits)])
         assert names_of(program, frontier) == ["c"]
+
+
+@pytest.mark.parametrize("defer", [False, True])
+@pytest.mark.parametrize("ended", ["ab", "ba"])
+def test_a_source_that_comes_again_with_the_last_one_belongs_to_the_same_round(ended: str, defer: bool) -> None:
+    join = Join("join", frozenset("ab"), "c")
+    exits = Exits(joins=(join,))
+    program = program_of(spec("a", exits=exits), spec("b", exits=exits), spec("c", defer=defer))
+    frontier = Frontier()
+    commit(program, {}, frontier, [Outcome("a", exits=exits)])
+    commit(program, {}, frontier, [Outcome(name, exits=exits) for name in ended])
+    if defer:  # its join waits with it
+        commit(program, {}, frontier, [Outcome("b", exits=exits)])
+    assert names_of(program, frontier) == ["c"]
+    commit(program, {}, frontier, [Outcome("b", exits=exits)])
+    assert names_of(program, frontier) == []
 
 
 def test_what_is_deferred_runs_when_nothing_else_is_left() -> None:

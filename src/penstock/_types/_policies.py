@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import NamedTuple, TypeAlias
 
+from ..errors import NodeTimeoutError
+
 __all__ = ["RetryOn", "RetryPolicy", "Timeout", "default_retry_on"]
 
 RetryOn: TypeAlias = type[Exception] | Sequence[type[Exception]] | Callable[[Exception], bool]
@@ -35,8 +37,8 @@ def _http_status(error: Exception) -> int | None:
 
 
 def default_retry_on(error: Exception) -> bool:
-    """Whether an error is worth another attempt: connection trouble, HTTP 5xx, and whatever is not a plain
-    programming or operating-system error.
+    """Whether an error is worth another attempt: connection trouble, HTTP 5xx, a node's timeout, and whatever is not a
+    plain programming or operating-system error.
 
     Args:
         error: what the attempt raised.
@@ -49,7 +51,7 @@ def default_retry_on(error: Exception) -> bool:
         assert not default_retry_on(ValueError("wrong argument"))
         ```
     """
-    if isinstance(error, ConnectionError):
+    if isinstance(error, (ConnectionError, NodeTimeoutError)):  # neither is like the other OSErrors
         return True
     status = _http_status(error)
     if status is not None:

@@ -10,6 +10,7 @@ from ..channels import Channel, LastValue
 from ..constants import END, START
 from ..errors import EmptyInputError, GraphBuildError, InvalidUpdateError, nearest
 from ..runtime._program import Body, BodyKind, Branch, Exits, Join, NodeSpec, Program, Reader
+from ..runtime._result import model_pairs
 from ..types import Command
 from ._schema import Schema, is_pydantic
 
@@ -39,7 +40,7 @@ def compile_graph(graph: Description, name: str) -> Program:
         entry=compiler.exits(START, BodyKind.INLINE),
         input_keys=frozenset(graph.input.keys),
         output_keys=graph.output.keys,
-        coerce=graph.state.build,
+        coerce=_output_builder(graph.output),
         read_input=_input_reader(graph.input),
         open_ended=any(_may_leave(n) for n in graph.nodes.values()),
     )
@@ -218,6 +219,14 @@ def _no_body(_value: Any, _attempt: Any) -> Any:
 _NO_BODY: Body = _no_body
 
 
+def _output_builder(schema: Schema) -> Callable[[dict[str, Any]], Any] | None:
+    build = schema.build
+    if build is None:
+        return None
+    keys = frozenset(schema.keys)
+    return lambda values: build({k: v for k, v in values.items() if k in keys})
+
+
 def _input_reader(schema: Schema) -> Callable[[Any], Sequence[tuple[str, Any]]]:
     keys = frozenset(schema.keys)
 
@@ -236,7 +245,7 @@ def _input_pairs(value: Any, schema: Schema) -> Iterable[tuple[str, Any]]:
         return [(f.name, getattr(value, f.name)) for f in dataclasses.fields(value)]
     kind: Any = type(value)
     if is_pydantic(kind):
-        return [(name, getattr(value, name)) for name in kind.model_fields]
+        return model_pairs(value)
     raise InvalidUpdateError(
         f"the input is {value!r} ({type(value).__name__}); expected a dict with keys of {schema.name!r}"
         + (f", or an instance of it: {', '.join(map(repr, schema.keys))}" if schema.keys else "")

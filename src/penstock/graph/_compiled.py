@@ -9,12 +9,13 @@ from typing import Any, Generic, Literal, overload
 from typing_extensions import TypedDict, TypeVar, Unpack
 
 from ..config import maybe_scope, parse_config
-from ..errors import InvalidUpdateError, UnknownTargetError, nearest
+from ..errors import InvalidUpdateError, nearest
+from ..runnables import Composable
 from ..runtime import RunStream, SyncRunStream
 from ..runtime._direct import run_here
 from ..runtime._host import Call
 from ..runtime._program import Program
-from ..runtime._result import is_pairs
+from ..runtime._result import is_pairs, sort_targets
 from ..runtime._sync import run_sync
 from ..runtime._task import Attempt
 from ..streams import (
@@ -31,6 +32,7 @@ from ..types import (
     Namespace,
     OnlyLike,
     OverflowLike,
+    Send,
     StreamMode,
     StreamPart,
     TaskPayload,
@@ -56,7 +58,7 @@ class StreamOptions(TypedDict, total=False):
     run_ahead: int
 
 
-class CompiledStateGraph(Generic[StateT, ContextT, InputT, OutputT]):
+class CompiledStateGraph(Composable[Any, Any], Generic[StateT, ContextT, InputT, OutputT]):
     """A graph that can be run, streamed, and used as a node of another graph.
 
     Made by `StateGraph.compile()`; shared by any number of runs, in any number of threads.
@@ -673,7 +675,7 @@ class CompiledStateGraph(Generic[StateT, ContextT, InputT, OutputT]):
             context=contextvars.copy_context(),
         )
 
-    def _read_input(self, input: Any) -> tuple[Sequence[tuple[str, Any]], Sequence[str]]:
+    def _read_input(self, input: Any) -> tuple[Sequence[tuple[str, Any]], Sequence[str | Send]]:
         if not isinstance(input, Command):
             return self.program.read_input(input), ()
         if input.resume is not None:
@@ -682,16 +684,14 @@ class CompiledStateGraph(Generic[StateT, ContextT, InputT, OutputT]):
             )
         if input.graph is not None:
             raise InvalidUpdateError(f"the input is {input!r}, but there is no parent graph to go to")
-        goto: list[Any] = list(input.goto) if isinstance(input.goto, (list, tuple)) else [input.goto]
-        for target in goto:
-            if not isinstance(target, str) or target not in self.program.nodes:
-                raise UnknownTargetError(
-                    f"Command(goto=...) as input names {target!r}; {nearest(target, self.program.nodes)}"
-                )
+        chosen: list[Any] = list(input.goto) if isinstance(input.goto, (list, tuple)) else [input.goto]
+        goto: list[str] = []
+        sends: list[Send] = []
+        sort_targets(self.program, "Command(goto=...) as input", chosen, goto, sends)
         update = {} if input.update is None else input.update
         if is_pairs(update):
-            return [(key, value) for key, value in update if key in self.program.input_keys], goto
-        return self.program.read_input(update), goto
+            return [(key, value) for key, value in update if key in self.program.input_keys], [*goto, *sends]
+        return self.program.read_input(update), [*goto, *sends]
 
     def _context(self, context: Any, parent: Attempt | None) -> Any:
         if context is None:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from ..messages import MessagesState, add_messages
+from ..messages import REMOVE_ALL_MESSAGES, MessagesState, add_messages
 
-__all__ = ["MessagesState", "add_messages"]
+__all__ = ["MessagesState", "REMOVE_ALL_MESSAGES", "add_messages"]

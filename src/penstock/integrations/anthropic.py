@@ -81,7 +81,7 @@ class AnthropicChatModel(ChatModel):
         ```
     """
 
-    provider = "anthropic"
+    provider: str | None = "anthropic"
 
     def __init__(
         self,
@@ -100,7 +100,7 @@ class AnthropicChatModel(ChatModel):
         request_options: Mapping[str, Any] | None = None,
     ) -> None:
         self._sdk = import_sdk("anthropic")
-        self.model_name = model
+        self.model_name: str | None = model
         self.temperature = temperature
         self._streaming = not disable_streaming
         defaults = {"temperature": temperature, "max_tokens": max_tokens, "stop": list(stop) if stop else None}
@@ -172,11 +172,14 @@ class AnthropicChatModel(ChatModel):
             request["stop_sequences"] = list(request.pop("stop"))
         tools = request.pop("tools", None)
         choice = request.pop("tool_choice", None)
+        one_at_a_time = request.pop("parallel_tool_calls", None) is False
         if tools:
             request["tools"] = [to_anthropic_tool(tool) for tool in tools]
             if isinstance(choice, str):
                 kind = _CHOICES.get(choice)
                 choice = {"type": "tool", "name": choice} if kind is None else {"type": kind}
+            if one_at_a_time:  # what OpenAI has an argument of its own for
+                choice = {**(choice or {"type": "auto"}), "disable_parallel_tool_use": True}
             if choice is not None:
                 request["tool_choice"] = choice
         if "response_format" in request:

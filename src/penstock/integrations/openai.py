@@ -22,7 +22,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 from penstock.messages import AIMessage, AIMessageChunk, BaseMessage, messages_to_dicts
 from penstock.models import ChatModel
@@ -77,8 +77,8 @@ class OpenAIChatModel(ChatModel):
         ```
     """
 
-    provider = "openai"
-    structured_output_method = "json_schema"
+    provider: str | None = "openai"
+    structured_output_method: ClassVar[Literal["function_calling", "json_schema"]] = "json_schema"
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class OpenAIChatModel(ChatModel):
         request_options: Mapping[str, Any] | None = None,
     ) -> None:
         self._sdk = import_sdk("openai")
-        self.model_name = model
+        self.model_name: str | None = model
         self.temperature = temperature
         self._streaming = not disable_streaming
         self._stream_usage = stream_usage

@@ -12,6 +12,10 @@ _SPACE = re.compile(r"[ \t\n\r]*")
 _STRING_BODY = re.compile(r'(?:[^"\\]+|\\(?:u[0-9a-fA-F]{4}|["\\/bfnrt]))*')
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _WORD = re.compile(r"true|false|null")
+# What a token may begin with, at the end of the text.
+_BEGUN_VALUE = re.compile(r"-|t|tr|tru|f|fa|fal|fals|n|nu|nul")
+_BEGUN_NUMBER = re.compile(r"\.|[eE][+-]?")
+_BEGUN_ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{0,3})?")
 _HALF_PAIR = re.compile(r"(?<!\\)((?:\\\\)*)\\u[dD][89abAB][0-9a-fA-F]{2}$")
 _CLOSER = {"{": "}", "[": "]"}
 
@@ -54,15 +58,36 @@ def parse_partial_json(text: str) -> Any:
     raise MessageError(f"expected JSON or the beginning of it, got {start!r}")
 
 
-class _Reader:
-    """One pass over the text that remembers the last place where closing what is open gives whole JSON."""
+def read_object(text: str) -> dict[str, Any] | None:
+    """A JSON object, or what is known of it while it arrives; None for text that cannot become one.
 
-    __slots__ = ("end", "good", "good_depth", "opened", "tail", "text")
+    Text behind a whole object is left out, as some models put their own marks there.
+    """
+    reader = _Reader(text)
+    try:
+        value = json.loads(text, strict=False)
+    except (ValueError, RecursionError):
+        try:
+            value = json.loads(reader.repaired(), strict=False)
+        except (ValueError, RecursionError):
+            return None
+    return value if isinstance(value, dict) and not reader.broken else None
+
+
+class _Reader:
+    """One pass over the text that remembers the last place where closing what is open gives whole JSON.
+
+    Attributes:
+        broken: whether the reading ended at something that cannot be JSON, not where the text ends.
+    """
+
+    __slots__ = ("broken", "end", "good", "good_depth", "opened", "tail", "text")
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.end = len(text)
         self.opened: list[str] = []
+        self.broken = False
         self.good = 0
         self.good_depth = 0
         self.tail = ""
@@ -80,6 +105,11 @@ class _Reader:
             place = following
         closers = "".join(_CLOSER[opener] for opener in reversed(self.opened[: self.good_depth]))
         return self.text[: self.good] + self.tail + closers
+
+    def _stop(self, place: int, begun: re.Pattern[str] | None = None) -> int | None:
+        """Ends the reading here, where the text may go on with the rest of what `begun` matches."""
+        self.broken = place < self.end and not (begun and begun.fullmatch(self.text, place))
+        return None
 
     def _skip(self, place: int) -> int:
         found = _SPACE.match(self.text, place)
@@ -99,7 +129,7 @@ class _Reader:
             return self._string(place)
         found = _WORD.match(self.text, place) or _NUMBER.match(self.text, place)
         if found is None:
-            return None
+            return self._stop(place, _BEGUN_VALUE)
         self._keep(found.end())
         return found.end()
 
@@ -112,7 +142,7 @@ class _Reader:
         # A half of a surrogate pair says nothing without the other half.
         half = _HALF_PAIR.search(self.text, place + 1, end)
         self._keep(half.end(1) if half else end, '"')
-        return None
+        return self._stop(end, _BEGUN_ESCAPE)
 
     def _next_value(self, place: int) -> int | None:
         """Where the next value begins: past commas, keys and everything that closes here."""
@@ -128,17 +158,17 @@ class _Reader:
                 continue
             if not fresh:
                 if head != ",":
-                    return None
+                    return self._stop(place, _BEGUN_NUMBER)
                 place = self._skip(place + 1)
             return self._after_key(place) if self.opened[-1] == "{" else place
         return None
 
     def _after_key(self, place: int) -> int | None:
         if self.text[place : place + 1] != '"':
-            return None
+            return self._stop(place)
         found = _STRING_BODY.match(self.text, place + 1)
         end = found.end() if found else place + 1
         if self.text[end : end + 1] != '"':
-            return None
+            return self._stop(end, _BEGUN_ESCAPE)
         colon = self._skip(end + 1)
-        return self._skip(colon + 1) if self.text[colon : colon + 1] == ":" else None
+        return self._skip(colon + 1) if self.text[colon : colon + 1] == ":" else self._stop(colon)

@@ -10,7 +10,7 @@ from typing_extensions import NotRequired, TypedDict
 
 from penstock.errors import MessageError
 
-from ._partial_json import parse_partial_json
+from ._partial_json import read_object
 
 
 class ToolCall(TypedDict):
@@ -168,13 +168,7 @@ def parse_tool_call_chunks(chunks: Sequence[ToolCallChunk]) -> tuple[list[ToolCa
 
 
 def _arguments(text: str | None) -> dict[str, Any] | None:
-    if not text:
-        return {}
-    try:
-        value = parse_partial_json(text)
-    except MessageError:
-        return None
-    return value if isinstance(value, dict) else None
+    return read_object(text) if text else {}
 
 
 def _whole(chunks: Sequence[ToolCallChunk]) -> list[ToolCallChunk]:

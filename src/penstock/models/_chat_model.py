@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
-from inspect import isawaitable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from functools import partial
+from inspect import isawaitable, iscoroutine
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, TypeVar
 from uuid import uuid4
 
@@ -14,6 +16,7 @@ from typing_extensions import Self
 
 from penstock.errors import ModelOutputError
 from penstock.messages import AIMessage, AIMessageChunk, BaseMessage, MessagesLike, coerce_messages, sum_chunks
+from penstock.runnables import Composable
 from penstock.runtime import ModelCall
 from penstock.runtime._blocking import BlockingIterator, run_blocking
 
@@ -33,7 +36,7 @@ AnswerPiece: TypeAlias = AIMessageChunk | AIMessage | str
 CLOSE_TIMEOUT = 5.0
 
 
-class ChatModel(ABC):
+class ChatModel(Composable[MessagesLike, AIMessage], ABC):
     """A chat model. To make one, write :meth:`answer`; everything else is built on it.
 
     Called in a node, a tool or a router, by whichever method, its tokens appear in `stream_mode="messages"`, and a
@@ -186,33 +189,33 @@ class ChatModel(ABC):
     async def abatch(
         self,
         inputs: Iterable[MessagesLike],
-        config: Mapping[str, Any] | None = None,
+        config: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
         *,
         return_exceptions: bool = False,
         **options: Any,
     ) -> list[Any]:
-        """Answers to several conversations, asked for at the same time.
+        """Answers to several conversations, asked for at the same time, beginning with the first.
 
         Args:
             inputs: the conversations.
-            config: for all of them; `max_concurrency` limits how many are asked for at a time.
+            config: for all of them, or a list of one for each; `max_concurrency` limits how many are asked for at a
+                time.
             return_exceptions: put an error in the place of its answer; otherwise the first one cancels the other
                 calls and is raised.
             options: passed to :meth:`answer`.
 
         Returns:
             The answers, in the order of the inputs.
+
+        Raises:
+            ValueError: there are more or fewer configs than inputs.
         """
-        return await gather(
-            [lambda one=one: self.ainvoke(one, config, **options) for one in inputs],  # type: ignore[misc]
-            limit=(config or {}).get("max_concurrency"),
-            return_exceptions=return_exceptions,
-        )
+        return await ask_all(self.ainvoke, inputs, config, return_exceptions, options)
 
     def batch(
         self,
         inputs: Iterable[MessagesLike],
-        config: Mapping[str, Any] | None = None,
+        config: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
         *,
         return_exceptions: bool = False,
         **options: Any,
@@ -249,8 +252,8 @@ class ChatModel(ABC):
         """This model, told about tools that it may call.
 
         Args:
-            tools: functions, tools made with `@tool`, objects with `name`, `description` and `args_schema` (LangChain's tools
-                are such), pydantic models, or dicts with a JSON schema in the form of OpenAI or Anthropic.
+            tools: functions, tools made with `@tool`, objects with `name`, `description` and `args_schema` (LangChain's
+                tools are such), pydantic models, or dicts with a JSON schema in the form of OpenAI or Anthropic.
             tool_choice: `"auto"`; `"any"`, `"required"` or True for at least one call; `"none"`; or the name of the
                 tool to call.
             options: passed to :meth:`answer` as well.
@@ -480,6 +483,8 @@ class ChatModel(ABC):
         answer_id: str | None = None
         ended = False
         source = self.answer(messages, **settings.options)
+        if not hasattr(source, "__aiter__"):
+            raise _no_iterator(self, source)
         try:
             async for said in source:
                 piece = AIMessageChunk(said) if isinstance(said, str) else said
@@ -536,6 +541,15 @@ async def close_quietly(source: Any) -> None:
                 await closing
 
 
+def _no_iterator(model: ChatModel, returned: Any) -> ModelOutputError:
+    if iscoroutine(returned):
+        returned.close()
+    return ModelOutputError(
+        f"{type(model).__name__}.answer() gave {type(returned).__name__}, which `async for` cannot read; write it as "
+        "`async def answer(...)` with `yield` instead of `return`"
+    )
+
+
 def read_input(input: Any) -> list[BaseMessage]:
     """The conversation of a call; LangChain's prompt values know theirs."""
     to_messages: Any = getattr(input, "to_messages", None)
@@ -577,21 +591,43 @@ def _read_choice(choice: Any, names: list[str]) -> Any:
 _KINDS = {"auto": "auto", "any": "required", "none": "none", "required": "required"}
 
 
+async def ask_all(
+    ask: Callable[..., Awaitable[Any]],
+    inputs: Iterable[Any],
+    config: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None,
+    return_exceptions: bool,
+    options: Mapping[str, Any],
+) -> list[Any]:
+    """What `abatch` does, with `ainvoke` of whatever can be asked."""
+    asked = list(inputs)
+    configs: list[Any] = list(config) if isinstance(config, (list, tuple)) else [config] * len(asked)
+    if len(configs) != len(asked):
+        raise ValueError(f"got {len(configs)} configs for {len(asked)} inputs; expected one for each, or one for all")
+    limits = [limit for each in configs if each and (limit := each.get("max_concurrency"))]
+    return await gather(
+        [partial(ask, one, each, **options) for one, each in zip(asked, configs, strict=True)],
+        limit=min(limits, default=None),
+        return_exceptions=return_exceptions,
+    )
+
+
 async def gather(
     calls: Sequence[Callable[[], Any]], *, limit: int | None = None, return_exceptions: bool = False
 ) -> list[Any]:
     """Await all of them at the same time; the first error cancels the others and is raised as itself."""
     results: list[Any] = [None] * len(calls)
     failed: list[Exception] = []
-    gate = anyio.Semaphore(limit) if limit else None
+    gate = anyio.Semaphore(limit) if limit else nullcontext()
+    # Each lets the next one begin: trio would begin with any of them.
+    turns = [anyio.Event() for _ in range(len(calls) + 1)]
+    turns[0].set()
 
     async def run(index: int) -> None:
         try:
-            if gate is None:
+            await turns[index].wait()
+            async with gate:
+                turns[index + 1].set()
                 results[index] = await calls[index]()
-            else:
-                async with gate:
-                    results[index] = await calls[index]()
         except Exception as error:
             if return_exceptions:
                 results[index] = error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
@@ -27,13 +27,22 @@ _BEGINNINGS = {
 }
 
 
-def init_chat_model(model: str, *, model_provider: str | None = None, **options: Any) -> ChatModel:
+def init_chat_model(
+    model: str,
+    *,
+    model_provider: str | None = None,
+    tags: Iterable[str] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> ChatModel:
     """A chat model, by the name of its provider and its own.
 
     Args:
         model: such as `"openai:gpt-4o-mini"` or `"anthropic:claude-3-7-sonnet-latest"`. Without a provider, it is
             guessed of names that begin with `gpt-`, `o1`, `o3`, `o4` or `claude`.
         model_provider: the provider, for names that contain a colon of their own.
+        tags: what the model's tokens can be filtered by; see `ChatModel.with_config`.
+        metadata: added to what the tokens say of themselves.
         options: whatever the provider's model class takes: `base_url`, `api_key`, `temperature`, `max_tokens`,
             `timeout` in seconds, `max_retries`, ... With `base_url`, `openai:` speaks to any server with OpenAI's API.
 
@@ -61,11 +70,12 @@ def init_chat_model(model: str, *, model_provider: str | None = None, **options:
     provider, name = _split(model, model_provider)
     make = _factory(provider, model)
     try:
-        return make(name, **options)
+        made = make(name, **options)
     except TypeError as error:
         if "unexpected keyword argument" not in str(error):
             raise
         raise ModelSetupError(f"cannot make {provider}:{name}: {error}") from error
+    return made.with_config(tags=tags, metadata=metadata) if tags or metadata else made
 
 
 def _split(model: str, provider: str | None) -> tuple[str, str]:

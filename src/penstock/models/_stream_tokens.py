@@ -104,12 +104,17 @@ class _Shown:
         self._id = id
         self._any = False
         self._ended = False
-        self.wanted = self._call.wanted
+        self.wanted: bool = self._call.wanted
 
     def show(self, item: Any) -> Any:
         """Something to await, or to leave, if the item is to be shown."""
         chunk = read_delta(item)
-        if chunk is None or not self.wanted:
+        if chunk is None:
+            return None
+        if not self.wanted:
+            if self._id is not None and not self._any:  # of a call tagged `nostream` its message is not shown either
+                self._any = True
+                self._call.finished(AIMessage("", id=self._id))
             return None
         self._id = self._id or getattr(chunk, "id", None) or f"run-{uuid4()}"
         if chunk is item:
@@ -126,7 +131,7 @@ class _Shown:
         if not self._any:
             return None
         shown = None
-        if not self._ended:
+        if self.wanted and not self._ended:
             shown = self._call.emit(AIMessageChunk(id=self._id, chunk_position="last"))
         self._call.finished(AIMessage("", id=self._id))
         self._any = False

@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import inspect
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from reprlib import Repr
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,9 +15,10 @@ from typing_extensions import Self, is_typeddict
 from penstock._shapes import Definitions, Shapes
 from penstock.errors import ModelOutputError
 from penstock.messages import AIMessage, MessagesLike
+from penstock.runnables import Composable
 from penstock.runtime._blocking import run_blocking
 
-from ._chat_model import gather
+from ._chat_model import ask_all
 from ._tools import function_tool
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _short = Repr()
 _short.maxstring = _short.maxother = 200
 
 
-class StructuredModel:
+class StructuredModel(Composable[MessagesLike, Any]):
     """A model that answers with objects: what `ChatModel.with_structured_output` returns.
 
     Attributes:
@@ -45,7 +46,9 @@ class StructuredModel:
         strict: bool | None,
         options: Mapping[str, Any],
     ) -> None:
-        self.name, description, self.json_schema, self._read = _read_schema(schema)
+        name, description, json_schema, self._read = _read_schema(schema)
+        self.name: str = name
+        self.json_schema: dict[str, Any] = json_schema
         self._include_raw = include_raw
         self._method = method
         asked: dict[str, Any]
@@ -96,22 +99,18 @@ class StructuredModel:
     async def abatch(
         self,
         inputs: Iterable[MessagesLike],
-        config: Mapping[str, Any] | None = None,
+        config: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
         *,
         return_exceptions: bool = False,
         **options: Any,
     ) -> list[Any]:
         """Objects for several conversations, asked for at the same time. See `ChatModel.abatch`."""
-        return await gather(
-            [lambda one=one: self.ainvoke(one, config, **options) for one in inputs],  # type: ignore[misc]
-            limit=(config or {}).get("max_concurrency"),
-            return_exceptions=return_exceptions,
-        )
+        return await ask_all(self.ainvoke, inputs, config, return_exceptions, options)
 
     def batch(
         self,
         inputs: Iterable[MessagesLike],
-        config: Mapping[str, Any] | None = None,
+        config: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
         *,
         return_exceptions: bool = False,
         **options: Any,

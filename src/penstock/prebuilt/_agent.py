@@ -16,13 +16,15 @@ import typing_extensions
 from anyio import to_thread
 from typing_extensions import NotRequired, TypedDict
 
-from ..config import RunnableConfig
+from ..config import RunnableConfig, maybe_scope
 from ..constants import END
 from ..errors import AgentError
 from ..graph import CompiledStateGraph, StateGraph
+from ..graph._callable import read_function
 from ..managed import RemainingSteps
 from ..messages import AIMessage, AnyMessage, SystemMessage, add_messages
 from ..models import ChatModel, init_chat_model
+from ..models._tools import tool_names
 from ..runtime import Runtime
 from ..streams._backend import on_trio
 from ..tools import ForeignTool, Tool, ToolLike
@@ -78,7 +80,7 @@ def create_react_agent(
             before each question. What such a function returns must have its tools bound.
         tools: tools or functions, dicts for tools that the provider runs itself, or a `ToolNode`.
         prompt: what the model is told first: a text, a system message, or a function of the state that returns all the
-            messages the model gets.
+            messages the model gets; it may take `config`, `runtime` and `writer` as well, as nodes do.
         response_format: a schema; after the last answer the model is asked for an object of it, which becomes
             `structured_response`. Or a pair of a system prompt for that question and the schema.
         pre_model_hook: a node before each question. It may return `messages`, or `llm_input_messages` for what the
@@ -116,6 +118,7 @@ def create_react_agent(
     node = tools if isinstance(tools, ToolNode) else ToolNode([t for t in tools if not isinstance(t, dict)])
     provided = [] if isinstance(tools, ToolNode) else [t for t in tools if isinstance(t, dict)]
     schema = _checked_schema(state_schema, response_format)
+    _check_prompt(prompt)
     agent = _Agent(
         model=_Model(model, [*node.tools_by_name.values(), *provided]),
         node=node,
@@ -154,6 +157,7 @@ class _Agent:
         self._model = model
         self._node = node
         self._prompt = prompt
+        self._call_prompt = read_function(prompt, "prompt").body if _is_function(prompt) else None
         self._format = response_format
         self._version = version
         self._name = name
@@ -184,8 +188,9 @@ class _Agent:
     async def ask(self, state: Any, runtime: Runtime[Any], config: RunnableConfig) -> Any:
         """Ask the model."""
         messages = _get(state, "llm_input_messages") or _get(state, "messages")
-        if not messages:
+        if not messages and self._prompt is None:
             raise AgentError(f"the agent has no messages to show its model; its state is {state!r}")
+        messages = messages or []
         _check_history(messages)
         model = await self._model.get(state, runtime)
         answer = await _call(model, await self._prompted(state, messages), config)
@@ -213,7 +218,7 @@ class _Agent:
         if getattr(prompt, "type", None) == "system":
             return [prompt, *messages]
         seen = _with(state, messages)
-        made = prompt(seen) if callable(prompt) else prompt.invoke(seen)
+        made = prompt.invoke(seen) if self._call_prompt is None else self._call_prompt(seen, maybe_scope())
         made = await made if inspect.isawaitable(made) else made
         return made.to_messages() if hasattr(made, "to_messages") else made
 
@@ -274,7 +279,10 @@ class _Model:
             self._choose = model
             return
         self._plain = model
-        self._bound = model if not tools or _has_tools(model) else model.bind_tools(_for_binding(model, tools))
+        bound = _bound_tools(model)
+        if bound:
+            _check_bound(bound, tools)
+        self._bound = model if bound or not tools else model.bind_tools(_for_binding(model, tools))
 
     async def get(self, state: Any, runtime: Runtime[Any], *, bound: bool = True) -> Any:
         """The model to ask now."""
@@ -297,10 +305,36 @@ def _described(tool: Tool) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
-def _has_tools(model: Any) -> bool:
-    """Whether tools are bound already: by our `bind_tools`, or by LangChain's."""
+def _check_prompt(prompt: Any) -> None:
+    told = prompt is None or isinstance(prompt, str) or getattr(prompt, "type", None) == "system"
+    if not (told or callable(prompt) or hasattr(prompt, "invoke")):
+        raise AgentError(
+            f"prompt must be a text, a system message, or a function of the state that returns the messages the model "
+            f"gets; got {prompt!r}"
+        )
+
+
+def _is_function(prompt: Any) -> bool:
+    """Whether a prompt is a function; LangChain's objects, some of which can be called, have a method for it."""
+    return callable(prompt) and not hasattr(prompt, "invoke")
+
+
+def _bound_tools(model: Any) -> Sequence[Any]:
+    """The tools that are bound already: by our `bind_tools`, or by LangChain's."""
     options = model.bound_options if isinstance(model, ChatModel) else getattr(model, "kwargs", None)
-    return isinstance(options, Mapping) and bool(options.get("tools"))
+    return list(options.get("tools") or ()) if isinstance(options, Mapping) else []
+
+
+def _check_bound(bound: Sequence[Any], tools: Sequence[Any]) -> None:
+    """A model that knows other tools than the agent has would call what is not there, or never call what is."""
+    if not all(isinstance(each, Mapping) and ("type" in each or "name" in each) for each in bound):
+        return  # in a form that only the provider knows
+    told = set(tool_names(bound))
+    if missing := [each.name for each in tools if not isinstance(each, dict) and each.name not in told]:
+        raise AgentError(
+            f"the model has the tools {', '.join(map(repr, sorted(told)))} bound, but not {missing[0]!r}, which the "
+            "agent is given; bind all of them, or leave binding to the agent"
+        )
 
 
 async def _call(model: Any, messages: Any, config: RunnableConfig) -> Any:

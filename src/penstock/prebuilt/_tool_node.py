@@ -77,8 +77,9 @@ class ToolNode:
         handle_tool_errors: ErrorHandling = tell_wrong_arguments,
         messages_key: str = "messages",
     ) -> None:
-        self.name = self.__name__ = name
-        self.tags = list(tags or ())
+        self.name: str = name
+        self.__name__: str = name
+        self.tags: list[str] = list(tags or ())
         self.messages_key = messages_key
         self._errors = ErrorPolicy(handle_tool_errors)
         self._tools: dict[str, Tool | ForeignTool] = {}

@@ -32,6 +32,7 @@ from ..config import RunConfig
 from ..errors import NodeCancelledError, RunCancelledError
 from ..streams import Merger, Projector, StreamRequest
 from ..streams._backend import loop_poster, spawn_host
+from ..types import Send
 from ._failure import plain_error, strip_own_frames, without_cancellation
 from ._loop import GraphRun, Pace
 from ._program import Program
@@ -51,7 +52,7 @@ class Call:
     Attributes:
         program: the graph.
         writes: its input, taken apart.
-        goto: nodes to run first, besides those behind the entry.
+        goto: nodes and sends to run first, besides what is behind the entry.
         config: settings of the run.
         user_context: what nodes get as `runtime.context`.
         parent: the attempt it is made in, or None.
@@ -63,7 +64,7 @@ class Call:
 
     program: Program
     writes: Sequence[tuple[str, Any]]
-    goto: Sequence[str]
+    goto: Sequence[str | Send]
     config: RunConfig
     user_context: Any
     parent: Attempt | None

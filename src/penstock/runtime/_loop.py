@@ -46,7 +46,7 @@ from ..errors import (
 from ..managed import StepProgress
 from ..streams import Feed, Merger, Projector, Throttle
 from ..streams._backend import native_cancel_requested
-from ..types import Command, Namespace
+from ..types import Command, Namespace, Send
 from ._body import call_body
 from ._failure import attach_others, describe_failure, plain_error, without_cancellation
 from ._foreign import LANGCHAIN, Watch, prepare_run
@@ -111,7 +111,7 @@ class GraphRun:
         writes: the input, taken apart.
         config: settings of the run.
         user_context: what nodes get as `runtime.context`.
-        goto: nodes to run first, besides those behind the entry.
+        goto: nodes and sends to run first, besides what is behind the entry.
         projectors: the streams that may want to see it, the innermost first.
         namespace: where it lies; `()` for a root.
         parent: the attempt it runs inside of, or None.
@@ -158,7 +158,7 @@ class GraphRun:
         program: Program,
         writes: Sequence[tuple[str, Any]],
         *,
-        goto: Sequence[str] = (),
+        goto: Sequence[str | Send] = (),
         config: RunConfig,
         user_context: Any = None,
         projectors: Sequence[Projector] = (),
@@ -174,7 +174,7 @@ class GraphRun:
         self.writes: Sequence[tuple[str, Any]] = writes
         self.config: RunConfig = config
         self.user_context: Any = user_context
-        self.goto: Sequence[str] = goto
+        self.goto: Sequence[str | Send] = goto
         self.projectors: Sequence[Projector] = projectors
         self.namespace: Namespace = namespace
         feeds = (p.feed(namespace, program, shown_keys) for p in projectors)
@@ -240,7 +240,7 @@ class GraphRun:
     # ---------------------------------------------------------------- the loop
 
     async def execute(self) -> Any:
-        """Run to the end; returns the output, or None if nothing was ever written to it."""
+        """Run to the end; returns the output, or None if none of its keys was ever written."""
         if LANGCHAIN in sys.modules:
             prepare_run(self)
         watch = self.watch
@@ -287,13 +287,15 @@ class GraphRun:
         self.values = {k: v for k, v in initial if v is not MISSING}
         changes = reduce_writes(program.channels, self.values, ((START, k, v) for k, v in self.writes))
         self._change(changes)
-        goto, sends = [*self.goto], list[Any]()
+        goto = [target for target in self.goto if isinstance(target, str)]
+        sends = [target for target in self.goto if not isinstance(target, str)]
         if program.entry.branches:
             spec = NodeSpec(START, BodyKind.INLINE, lambda _i, _a: None, Reader(), exits=program.entry)
             attempt = Attempt(Task(self, Planned(spec), 0, None), 1)
             try:
-                more_goto, sends = await self._route(attempt, ())
+                more_goto, more_sends = await self._route(attempt, ())
                 goto += more_goto
+                sends += more_sends
                 await self._settle(attempt)
             except Exception as error:
                 describe_failure(error, attempt.task, 1)
@@ -366,10 +368,14 @@ class GraphRun:
         self.values.update(changes)
         if len(self.values) > known:  # shown in the schema's order
             self.values = {k: self.values[k] for k in self.program.channels if k in self.values}
-        self.wrote = True
+        self.wrote = self.wrote or self._has_output(changes)
         for key, value in changes.items():
             if value is MISSING:
                 del self.values[key]
+
+    def _has_output(self, changes: dict[str, Any]) -> bool:
+        keys = self._output_keys
+        return keys in changes if isinstance(keys, str) else not changes.keys().isdisjoint(keys)
 
     def _show_state(self, written: Collection[str]) -> None:
         for feed in self.feeds:
@@ -617,7 +623,7 @@ class GraphRun:
         nested = GraphRun(
             program,
             program.read_input(attempt.task.input),
-            config=self.config,
+            config=attempt.run_config,
             user_context=self.user_context,
             projectors=self.projectors,
             namespace=attempt.child_namespace(),

@@ -42,7 +42,8 @@ def emitter(mode: StreamMode, tags: Collection[str] = ()) -> Emitter | None:
 class ModelCall:
     """One call of a language model, shown to the `messages` streams around the calling code.
 
-    Outside of a run it does nothing, and neither does it when the call is tagged `nostream`.
+    Outside of a run it does nothing, and neither does it when the call, its node or the run is tagged
+    `nostream`.
 
     Attributes:
         metadata: what the streams are told with each chunk; empty if nobody wants to know.
@@ -93,7 +94,7 @@ class ModelCall:
         scope = maybe_scope() if attempt is None else attempt
         if not isinstance(scope, Attempt):
             return cls(None, None, False)
-        silent = TAG_NOSTREAM in tags
+        silent = TAG_NOSTREAM in tags or TAG_NOSTREAM in scope.task.tags
         call = cls(scope, None if silent else scope.emitter("messages", tags), silent)
         if call._emitter is not None:
             call.metadata = _call_metadata(scope, tags, metadata or {})

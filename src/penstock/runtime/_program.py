@@ -161,7 +161,7 @@ class Program:
         entry: what follows the input.
         input_keys: keys the input may write.
         output_keys: keys that `invoke` returns.
-        coerce: makes the state's type from a dict, for `version="v2"`; None where that is a dict.
+        coerce: makes the output's type from a dict of the state, for `version="v2"`; None where that is a dict.
         read_input: checks an input and turns it into writes.
         open_ended: whether a node of it might go on in the graph around it.
     """

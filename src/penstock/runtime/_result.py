@@ -78,7 +78,7 @@ def _read_command(program: Program, node: str, command: Command[Any], result: No
         result.writes.extend(_known(program, pairs))
     goto = command.goto
     targets = goto if isinstance(goto, (list, tuple, set, frozenset)) else [goto]
-    _sort_targets(program, f"Command(goto=...) of node {node!r}", targets, result.goto, result.sends)
+    sort_targets(program, f"Command(goto=...) of node {node!r}", targets, result.goto, result.sends)
 
 
 def is_pairs(update: Any) -> bool:
@@ -95,10 +95,17 @@ def _pairs(node: str, part: Any, whole: Any) -> Iterable[tuple[str, Any]]:
         return ()
     if dataclasses.is_dataclass(part) and not isinstance(part, type):
         return [(f.name, getattr(part, f.name)) for f in dataclasses.fields(part) if hasattr(part, f.name)]
-    fields = getattr(type(part), "model_fields", None)  # pydantic, without importing it
-    if fields is not None:
-        return [(name, getattr(part, name)) for name in fields]
+    if hasattr(type(part), "model_fields"):  # pydantic, without importing it
+        return model_pairs(part)
     raise _not_an_update(node, whole, "return a dict of the keys to change")
+
+
+def model_pairs(model: Any) -> list[tuple[str, Any]]:
+    """What a pydantic model says: its fields, but for those that nobody gave and whose default is None."""
+    fields = type(model).model_fields
+    given = model.model_fields_set
+    pairs = [(name, getattr(model, name)) for name in fields if hasattr(model, name)]
+    return [(k, v) for k, v in pairs if v is not None or k in given or fields[k].default is not None]
 
 
 def _not_an_update(node: str, value: Any, advice: str) -> InvalidUpdateError:
@@ -128,7 +135,7 @@ def read_route(program: Program, branch: Branch, value: Any) -> tuple[list[str],
         chosen = [c if isinstance(c, Send) else _mapped(branch, c) for c in chosen]
     goto: list[str] = []
     sends: list[Send] = []
-    _sort_targets(program, where, chosen, goto, sends)
+    sort_targets(program, where, chosen, goto, sends)
     return goto, sends
 
 
@@ -148,9 +155,15 @@ def _mapped(branch: Branch, choice: Any) -> Any:
     )
 
 
-def _sort_targets(
+def sort_targets(
     program: Program, where: str, chosen: Sequence[Any] | Collection[Any], goto: list[str], sends: list[Send]
 ) -> None:
+    """Sort what was chosen to run next into `goto` and `sends`.
+
+    Raises:
+        UnknownTargetError: a target is no node.
+        InvalidUpdateError: a `Send` cannot be run as it asks.
+    """
     for target in chosen:
         if isinstance(target, Send):
             _check_target(program, f"Send from {where}", target.node)

@@ -40,12 +40,14 @@ class Frontier:
         sends: sends to run in the next superstep.
         deferred: nodes to run when nothing else is left.
         arrived: for each join that has begun, the sources that have ended.
+        complete: for each deferred node, the joins that have triggered it.
     """
 
     nodes: set[str] = field(default_factory=set)
     sends: list[Send] = field(default_factory=list)
     deferred: set[str] = field(default_factory=set)
     arrived: dict[str, set[str]] = field(default_factory=dict)
+    complete: dict[str, set[str]] = field(default_factory=dict)
 
 
 class Outcome(NamedTuple):
@@ -72,6 +74,9 @@ def plan(program: Program, frontier: Frontier) -> list[Planned]:
     nodes = frontier.nodes
     if not nodes and not tasks:
         nodes, frontier.deferred = frontier.deferred, set()
+        for name in nodes:
+            for join in frontier.complete.pop(name, ()):
+                del frontier.arrived[join]
     specs = program.nodes
     tasks += [Planned(specs[name]) for name in (sorted(nodes) if len(nodes) > 1 else nodes)]
     frontier.nodes = set()
@@ -103,6 +108,8 @@ def commit(
     changes = _changes(program, values, outcomes)
     for outcome in outcomes:
         advance(program, frontier, outcome)
+    if frontier.arrived:
+        _complete_joins(program, frontier, outcomes)
     return changes
 
 
@@ -135,13 +142,25 @@ def advance(program: Program, frontier: Frontier, outcome: Outcome) -> None:
     for target in outcome.goto:
         _trigger(program, frontier, target)
     for join in exits.joins:
-        arrived = frontier.arrived.setdefault(join.name, set())
-        arrived.add(outcome.name)
-        if arrived == join.sources:
-            del frontier.arrived[join.name]
-            _trigger(program, frontier, join.target)
+        frontier.arrived.setdefault(join.name, set()).add(outcome.name)
     if outcome.sends:
         frontier.sends.extend(outcome.sends)
+
+
+def _complete_joins(program: Program, frontier: Frontier, outcomes: Iterable[Outcome]) -> None:
+    """Trigger what the joins lead to that are complete now.
+
+    Only once everything of the superstep has arrived: a source that comes a second time in the superstep that
+    completes a join belongs to this round, whatever its place in the order.  While a deferred target waits, so does
+    its join.
+    """
+    for join in dict.fromkeys(join for outcome in outcomes for join in outcome.exits.joins):
+        if frontier.arrived[join.name] == join.sources:
+            _trigger(program, frontier, join.target)
+            if program.nodes[join.target].defer:
+                frontier.complete.setdefault(join.target, set()).add(join.name)
+            else:
+                del frontier.arrived[join.name]
 
 
 def _trigger(program: Program, frontier: Frontier, target: str) -> None:

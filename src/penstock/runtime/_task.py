@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextvars
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..config import RunConfig, RunnableConfig, TaskScope
@@ -196,7 +197,9 @@ class Attempt(TaskScope):
 
     @property
     def run_config(self) -> RunConfig:
-        return self.task.run.config
+        """The config of a run that is started inside: the node's metadata goes along."""
+        config, metadata = self.task.run.config, self.task.spec.metadata
+        return replace(config, metadata={**config.metadata, **metadata}) if metadata else config
 
     def config(self) -> RunnableConfig:
         config = self.run_config.as_dict()

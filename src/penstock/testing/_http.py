@@ -74,11 +74,11 @@ class FakeServer(ABC):
     def __init__(self, answers: Iterable[ScriptedAnswer], *, delay: float = 0, cycle: bool = False) -> None:
         self.requests: list[FakeRequest] = []
         """The requests so far."""
-        self.bytes_sent = 0
+        self.bytes_sent: int = 0
         """Bytes of answers that the kernel has taken."""
-        self.chunks_sent = 0
+        self.chunks_sent: int = 0
         """Events of streamed answers that the kernel has taken."""
-        self.disconnects = 0
+        self.disconnects: int = 0
         """How many clients went away in the middle of an answer."""
         self._script = Script(answers, cycle=cycle, owner=type(self).__name__)
         self._delay = delay
@@ -198,7 +198,8 @@ class FakeServer(ABC):
                 return
             status, body = 200, self._whole(request.body, answer)
             # One answer takes as long as all its pieces. A client that goes away meanwhile is noticed at once.
-            with anyio.move_on_after(sum(step for step in read_answer(answer) if isinstance(step, (int, float)))):
+            pauses = [step if isinstance(step, (int, float)) else self._delay for step in read_answer(answer)]
+            with anyio.move_on_after(sum(pauses) if pauses else self._delay):
                 await stream.receive()
         except HangUp:
             return

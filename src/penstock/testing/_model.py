@@ -73,8 +73,8 @@ class ScriptedChatModel(ChatModel):
         tags: Iterable[str] | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
-        self.provider = provider
-        self.model_name = model_name
+        self.provider: str | None = provider
+        self.model_name: str | None = model_name
         self.calls: list[ScriptedCall] = []
         """The calls so far, also those of the models made of this one with `bind`, `with_config` and so on."""
         self._script = Script(answers, cycle=cycle, owner="ScriptedChatModel")

@@ -24,7 +24,7 @@ class ToolEvents:
 
     def __init__(self, emit: Emitter, call_id: str) -> None:
         self._emit = emit
-        self.call_id = call_id
+        self.call_id: str = call_id
 
     def started(self, tool: str, args: Mapping[str, Any]) -> Awaitable[None]:
         """The tool is about to be called with these arguments."""

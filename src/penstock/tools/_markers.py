@@ -53,7 +53,7 @@ class InjectedState(InjectedToolArg):
     __slots__ = ("field",)
 
     def __init__(self, field: str | None = None) -> None:
-        self.field = field
+        self.field: str | None = field
 
 
 class InjectedStore(InjectedToolArg):

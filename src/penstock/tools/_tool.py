@@ -11,6 +11,7 @@ from .._shapes import Schema
 from ..config import RunnableConfig
 from ..errors import ToolCallError, ToolDefinitionError
 from ..messages import ToolCall
+from ..runnables import Composable
 from ..runtime._blocking import run_blocking
 from ._docstring import read_docstring
 from ._events import open_events
@@ -20,7 +21,7 @@ from ._signature import check_arguments, innermost, read_function
 from ._thread import in_thread
 
 
-class Tool:
+class Tool(Composable[Any, Any]):
     """A function that a model can call: what the model is told about it, and how its arguments are checked.
 
     Usually made with the decorator :func:`tool`.
@@ -90,7 +91,7 @@ class Tool:
         _check_function(func)
         inner = innermost(func)
         self.func = func
-        self.name = name or _name_of(func)
+        self.name: str = name or _name_of(func)
         if response_format not in ("content", "content_and_artifact"):
             raise ToolDefinitionError(
                 f"tool {self.name!r}: response_format must be 'content' or 'content_and_artifact', "
@@ -98,16 +99,16 @@ class Tool:
             )
         documented = _documentation(func, inner)
         text, docs = read_docstring(documented) if parse_docstring else ((documented or "").strip(), {})
-        self.description = inspect.cleandoc(description) if description is not None else text
+        self.description: str = inspect.cleandoc(description) if description is not None else text
         if not self.description:
             raise ToolDefinitionError(
                 f"tool {self.name!r} has no description, so a model would not know what it is for; give the function "
                 "a docstring, or pass description="
             )
-        self.return_direct = return_direct
+        self.return_direct: bool = return_direct
         self.response_format: ResponseFormat = response_format
-        self.tags = list(tags or ())
-        self.metadata = dict(metadata or {})
+        self.tags: list[str] = list(tags or ())
+        self.metadata: dict[str, Any] = dict(metadata or {})
         self._signature = read_function(func, self.name, docs, args_schema)
         self.args_schema: Schema = self._signature.schema
         self._is_async = inspect.iscoroutinefunction(inner)
