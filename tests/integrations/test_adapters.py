@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from anyio import to_thread
 
 from penstock.errors import (
+    MissingExtraError,
     ModelAuthenticationError,
     ModelConnectionError,
     ModelOutputError,
@@ -334,3 +336,9 @@ def test_a_missing_key_is_named(provider: Provider, monkeypatch: pytest.MonkeyPa
 def test_options_that_do_not_exist(provider: Provider) -> None:
     with pytest.raises(ModelSetupError, match="temperatur"):
         init_chat_model(f"{provider.name}:m", api_key="k", temperatur=1)
+
+
+def test_a_missing_extra_says_what_to_install(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, provider.name, None)  # as if it were not there
+    with pytest.raises(MissingExtraError, match=rf"pip install .?penstock\[{provider.name}\]"):
+        init_chat_model(f"{provider.name}:m", api_key="k")
