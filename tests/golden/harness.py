@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .library import Graph
-from .normalise import Normaliser
+from .normalise import Normaliser, without_library, without_tool_ids
 
 DATA = Path(__file__).parent / "data"
 OWN = DATA / "own"
@@ -32,6 +32,7 @@ class Run:
     kwargs: dict[str, Any] = field(default_factory=dict)
     call: Callable[[], Any] | None = None
     on_chunk: Callable[[Any], None] | None = None
+    only: Callable[[Any], bool] | None = None  # which chunks the consumer keeps
 
     @property
     def is_async(self) -> bool:
@@ -39,7 +40,7 @@ class Run:
 
     @property
     def streams(self) -> bool:
-        return self.method in ("stream", "astream")
+        return self.method in ("stream", "astream", "astream_events")
 
     def start(self) -> Any:
         if self.call is not None:
@@ -63,6 +64,19 @@ def _maker(method: str) -> Callable[..., Run]:
 
 
 stream, astream, invoke, ainvoke = map(_maker, ("stream", "astream", "invoke", "ainvoke"))
+
+
+def events(
+    subject: Any,
+    input: Any,
+    config: dict[str, Any] | None = None,
+    *,
+    name: str,
+    only: Callable[[Any], bool] | None = None,
+    **kwargs: Any,
+) -> Run:
+    """The events of a graph, a chain, a model, a tool or any other step."""
+    return Run(name, "astream_events", subject, input, config, {"version": "v2", **kwargs}, only=only)
 
 
 def spectrum(
@@ -100,7 +114,9 @@ class Case:
     own: bool
     needs: str | None = None  # a module that this case can do nothing without
     timed: bool = False  # the order of chunks hangs on delays: virtual time only
-    loose: bool = False  # subgraphs start at the same moment: which chunk of which comes first is left open on trio
+    # Producers start at the same moment: which chunk of which comes first is left open, for chunks on trio, for events
+    # everywhere.
+    loose: bool = False
 
     @property
     def file(self) -> Path:
@@ -122,19 +138,30 @@ class Case:
 
 
 CASES: dict[str, Case] = {}
+"""What `test_golden` compares."""
+
+EVENTS: dict[str, Case] = {}
+"""What `test_events` compares: cases whose runs are of `astream_events`, nearly all."""
+
+Build = Callable[[], Iterator[Run]]
 
 
-def case(
-    title: str, *, own: bool = True, needs: str | None = None, timed: bool = False, loose: bool = False
-) -> Callable[[Callable[[], Iterator[Run]]], Callable[[], Iterator[Run]]]:
-    """Register a generator of runs under its own name."""
+def _registering(registry: dict[str, Case]) -> Callable[..., Callable[[Build], Build]]:
+    def case(
+        title: str, *, own: bool = True, needs: str | None = None, timed: bool = False, loose: bool = False
+    ) -> Callable[[Build], Build]:
+        def register(build: Build) -> Build:
+            assert build.__name__ not in {*CASES, *EVENTS}
+            registry[build.__name__] = Case(build.__name__, title, build, own, needs, timed, loose)
+            return build
 
-    def register(build: Callable[[], Iterator[Run]]) -> Callable[[], Iterator[Run]]:
-        assert build.__name__ not in CASES
-        CASES[build.__name__] = Case(build.__name__, title, build, own, needs, timed, loose)
-        return build
+        return register
 
-    return register
+    return case
+
+
+case, event_case = _registering(CASES), _registering(EVENTS)
+"""Decorators that register a generator of runs under its own name."""
 
 
 class Tape:
@@ -163,6 +190,14 @@ class Tape:
 
 tape = Tape()
 
+_EVENT = ("event", "name", "run_id", "parent_ids", "tags", "data", "metadata")
+
+
+def as_event(shown: Any) -> Any:
+    """An event with its keys in one order, which in LangChain hangs on the event, without what hangs on anything else."""
+    known = {key: shown[key] for key in _EVENT if key in shown}
+    return without_tool_ids(without_library({**known, **shown}))
+
 
 class _Recorder:
     """The outcome of a run, while it grows."""
@@ -171,6 +206,8 @@ class _Recorder:
         tape.reset()
         self._normalise = Normaliser()
         self._on_chunk = run.on_chunk
+        self._only = run.only
+        self._events = run.method == "astream_events"
         self.raised: BaseException | None = None
         self.outcome: Outcome = {"name": run.name, "method": run.method}
         if run.call is None:
@@ -180,9 +217,12 @@ class _Recorder:
         self.outcome["error"] = None
 
     def chunk(self, chunk: Any) -> None:
+        if self._only is not None and not self._only(chunk):
+            return
         chunks = self.outcome["chunks"]
         tape.mark(len(chunks))
-        chunks.append(self._normalise(chunk))  # before anybody can change it
+        shown = self._normalise(chunk)  # before anybody can change it
+        chunks.append(as_event(shown) if self._events else shown)
         if self._on_chunk is not None:
             self._on_chunk(chunk)
 

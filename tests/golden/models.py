@@ -1,28 +1,54 @@
-"""A chat model that says the same tokens at each call, for the library under test."""
+"""Chat models that say what they are told, for the library under test."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-from .library import ROOT
+from .library import ROOT, AIMessageChunk
 
 
 def scripted_model(tokens: list[str]) -> Any:
-    """A model with `invoke` and `ainvoke`."""
+    """A model with `invoke` and `ainvoke` that says the same tokens at each call."""
+    return chat_model(tokens)
+
+
+def chat_model(*answers: list[Any], streaming: bool = True) -> Any:
+    """A model that gives these answers in turn: lists of texts, of chunks, and of exceptions to fail with."""
+    said = list(answers) or [["a", "b"]]
     if ROOT == "penstock":
         from penstock.testing import ScriptedChatModel
 
-        return ScriptedChatModel([tokens], cycle=True, provider="fake", model_name="fake-model")
-    return _langchain_model(tokens)
+        return ScriptedChatModel(said, cycle=True, streaming=streaming, provider="fake", model_name="fake-model")
+    return _langchain_chat_model(said, streaming)
 
 
-def _langchain_model(tokens: list[str]) -> Any:
+def calls(*called: tuple[str, dict[str, Any], str]) -> list[Any]:
+    """An answer that calls tools, each given by its name, its arguments as JSON, and the id of the call."""
+    chunks: list[Any] = [
+        {"name": name, "args": args, "id": id, "index": index, "type": "tool_call_chunk"}
+        for index, (name, args, id) in enumerate(called)
+    ]
+    return [AIMessageChunk(content="", tool_call_chunks=chunks)]
+
+
+def _langchain_chat_model(answers: list[list[Any]], streaming: bool) -> Any:
     from langchain_core.language_models.chat_models import BaseChatModel, generate_from_stream
-    from langchain_core.messages import AIMessageChunk
     from langchain_core.outputs import ChatGenerationChunk
 
-    class Scripted(BaseChatModel):
+    turns = itertools.cycle(answers)
+
+    def pieces() -> Iterator[Any]:
+        for piece in next(turns):
+            if isinstance(piece, BaseException):
+                raise piece
+            message: Any = AIMessageChunk(content=piece) if isinstance(piece, str) else piece.model_copy()
+            yield ChatGenerationChunk(message=message)
+
+    class ScriptedChatModel(BaseChatModel):
+        """Whole answers only."""
+
         model_name: str = "fake-model"
 
         @property
@@ -32,14 +58,30 @@ def _langchain_model(tokens: list[str]) -> Any:
         def _get_ls_params(self, **options: Any) -> Any:
             return {"ls_provider": "fake", "ls_model_name": self.model_name, "ls_model_type": "chat"}
 
-        def _stream(self, messages: Any, stop: Any = None, run_manager: Any = None, **options: Any) -> Iterator[Any]:
-            for token in tokens:
-                chunk = ChatGenerationChunk(message=AIMessageChunk(content=token))
-                if run_manager is not None:
-                    run_manager.on_llm_new_token(token, chunk=chunk)
-                yield chunk
+        def bind_tools(self, tools: Any, **options: Any) -> Any:
+            return self.bind(tools=[tool.name for tool in tools], **options)
 
         def _generate(self, messages: Any, stop: Any = None, run_manager: Any = None, **options: Any) -> Any:
-            return generate_from_stream(self._stream(messages, stop, run_manager, **options))
+            return generate_from_stream(pieces())
 
-    return Scripted()
+        async def _agenerate(self, *args: Any, **options: Any) -> Any:
+            return self._generate(*args, **options)
+
+    class Streaming(ScriptedChatModel):
+        def _stream(self, messages: Any, stop: Any = None, run_manager: Any = None, **options: Any) -> Iterator[Any]:
+            for chunk in pieces():
+                if run_manager is not None:
+                    run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                yield chunk
+
+        # Not left to the base class, which would go through a thread: two models at once are to keep in step.
+        async def _astream(
+            self, messages: Any, stop: Any = None, run_manager: Any = None, **options: Any
+        ) -> AsyncIterator[Any]:
+            for chunk in pieces():
+                if run_manager is not None:
+                    await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                yield chunk
+
+    Streaming.__name__ = "ScriptedChatModel"  # its name in events is that of its class
+    return Streaming() if streaming else ScriptedChatModel()

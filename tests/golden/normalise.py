@@ -7,6 +7,7 @@ tuple             ``{"__tuple__": [...]}`` (a list stays a list)
 set               ``{"__set__": [...]}``, sorted by repr
 exception         ``{"__exc__": "ValueError", "message": ..., "notes": [...]}``
 message           ``{"type": class, "content": ..., "id": ..., fields that are not empty}``
+prompt value      ``{"__type__": class, "messages": ...}``
 dataclass, model  ``{"__type__": class, field: ...}``
 anything else     ``{"__repr__": ...}`` without addresses
 ids               ``<task:1>``, ``<msg:1>``, ... in the order in which they first appear in a run
@@ -30,7 +31,14 @@ _ADDRESS = re.compile(r"0x[0-9a-f]{6,}")
 _TOKEN = re.compile(r"<(task|msg|checkpoint|run|thread|id):\d+>")
 _NOTE = "During task with name "
 
-_KINDS = {"id": "task", "task_id": "task", "message_id": "msg", "run_id": "run", "thread_id": "thread"}
+_KINDS = {
+    "id": "task",
+    "task_id": "task",
+    "message_id": "msg",
+    "run_id": "run",
+    "parent_ids": "run",
+    "thread_id": "thread",
+}
 _TIMES = ("node_first_attempt_time",)
 _MESSAGE_FIELDS = (
     "name",
@@ -45,7 +53,11 @@ _MESSAGE_FIELDS = (
     "usage_metadata",
 )
 
-_FIELDS = {"Send": ["node", "arg"], "Overwrite": ["value"]}  # either library has further ones of its own
+_FIELDS = {  # either library has further ones of its own
+    "Send": ["node", "arg"],
+    "Overwrite": ["value"],
+    "ChatPromptValue": ["messages"],
+}
 
 
 class Normaliser:
@@ -135,3 +147,43 @@ def without_library(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: without_library(v) for k, v in value.items() if k not in ("lc_versions", "ls_integration")}
     return [without_library(v) for v in value] if isinstance(value, list) else value
+
+
+def without_tool_ids(value: Any) -> Any:
+    """Without the ids of tool messages: a reducer gives them, in place, so an event shows them or not as it is read."""
+    if isinstance(value, dict):
+        left_out = ("id",) if value.get("type") == "ToolMessage" else ()
+        return {k: without_tool_ids(v) for k, v in value.items() if k not in left_out}
+    return [without_tool_ids(v) for v in value] if isinstance(value, list) else value
+
+
+def by_producer(events: list[Any]) -> list[Any]:
+    """Events by what made them, in any order of producers: for runs side by side, whose order is left open.
+
+    A producer is a run, or one branch of it: its chunks for one node, one key, one namespace.
+    """
+    names = {event["run_id"]: event["name"] for event in events if event["event"] != "on_custom_event"}
+    groups: dict[str, list[Any]] = {}
+    for event in events:
+        chunk = event["data"].get("chunk") if isinstance(event["data"], dict) else None
+        path = [names.get(parent) for parent in event["parent_ids"]]
+        groups.setdefault(f"{event['run_id']} {_branch(chunk)}", []).append({**event, "run_id": "", "parent_ids": path})
+    return sorted(([as_line(event) for event in renumber(group)] for group in groups.values()), key=json.dumps)
+
+
+def _branch(chunk: Any) -> str:
+    if isinstance(chunk, dict) and "__tuple__" in chunk:
+        *where, last = chunk["__tuple__"]
+        return f"{json.dumps(where)} {_branch(last)}"
+    return json.dumps(sorted(chunk)) if isinstance(chunk, dict) and "type" not in chunk else ""
+
+
+def as_line(event: Any) -> str:
+    """An event as one line of a difference."""
+    rest = {key: value for key, value in event.items() if key not in ("event", "name")}
+    return f"{event['event']} {event['name']} " + " ".join(
+        f"{key}={json.dumps(rest[key], sort_keys=True)}" for key in sorted(rest, key=_SHOWN.index)
+    )
+
+
+_SHOWN = ["run_id", "parent_ids", "tags", "data", "metadata"]

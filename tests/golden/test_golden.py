@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from . import cases  # noqa: F401  (registers them)
-from .harness import CASES, DATA, OWN, Case, Outcome, Run, perform, perform_sync
+from .harness import CASES, DATA, EVENTS, OWN, Case, Outcome, Run, perform, perform_sync
 from .normalise import renumber, without_library
 
 # --- what is not compared exactly -------------------------------------------------------------------------
@@ -236,8 +236,9 @@ def test_sync_runs(case: Case) -> None:
 
 
 def test_every_recording_has_its_case() -> None:
-    assert {path.stem for path in OWN.glob("*.json")} == {case.name for case in CASES.values() if case.own}
-    assert set(GIVEN) == {case.name for case in CASES.values() if not case.own}
+    every = {**CASES, **EVENTS}.values()
+    assert {path.stem for path in OWN.glob("*.json")} == {case.name for case in every if case.own}
+    assert set(GIVEN) == {case.name for case in every if not case.own}
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=lambda c: c.name)
