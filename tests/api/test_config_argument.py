@@ -210,7 +210,7 @@ def endless() -> CompiledStateGraph[State]:
 
 async def test_recursion_limit_counts_supersteps_and_every_one_is_streamed() -> None:
     chunks: list[Any] = []
-    with pytest.raises(GraphRecursionError, match=r"the run of 'graph' took 4 supersteps, its recursion_limit"):
+    with pytest.raises(GraphRecursionError, match=r"the run of 'LangGraph' took 4 supersteps, its recursion_limit"):
         async for chunk in endless().astream({"log": []}, {"recursion_limit": 4}):
             chunks.append(chunk)
     assert len(chunks) == 4

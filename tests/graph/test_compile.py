@@ -59,7 +59,7 @@ def test_what_was_given_can_be_changed_afterwards() -> None:
 
 
 def test_a_graph_has_a_name() -> None:
-    assert builder().compile().name == "graph"
+    assert builder().compile().name == "LangGraph"
     assert builder().compile(name="mine").name == "mine"
     assert "mine" in repr(builder().compile(name="mine"))
     assert isinstance(builder().compile(), CompiledStateGraph)

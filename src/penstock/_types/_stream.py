@@ -22,6 +22,7 @@ __all__ = [
     "Overflow",
     "OverflowLike",
     "StreamMode",
+    "StreamEvent",
     "StreamPart",
     "StreamWriter",
     "TaskPayload",
@@ -151,6 +152,30 @@ StreamPart: TypeAlias = (
     | ToolsStreamPart
 )
 """One item of a stream with `version="v2"`; `part["type"]` tells which."""
+
+
+class StreamEvent(TypedDict):
+    """One item of `astream_events`: something that starts, gives a chunk, ends or fails.
+
+    Attributes:
+        event: what happens: `on_<type>_start`, `_stream`, `_end` or `_error`, where the type is `chain`, `chat_model`,
+            `tool`, `prompt` or `parser`; or `on_custom_event`.
+        name: of the graph, node, tool, model, function; of the event itself for a custom one.
+        run_id: identity of the piece of work, a UUID; of the work around it for a custom event.
+        parent_ids: identities of the work around it, the outermost first.
+        tags: labels of the work.
+        metadata: likewise.
+        data: `{"input"}` at the start, `{"chunk"}`, `{"output", "input"}` at the end, `{"error", "input"}`; whatever
+            was dispatched for a custom event.
+    """
+
+    event: str
+    name: str
+    run_id: str
+    parent_ids: list[str]
+    tags: list[str]
+    metadata: dict[str, Any]
+    data: Any
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,8 @@ OutputT = TypeVar("OutputT", default=StateT)
 
 RESERVED = frozenset({START, END})
 NodeLike: TypeAlias = Callable[..., Any] | CompiledStateGraph[Any, Any, Any, Any]
+DEFAULT_NAME = "LangGraph"
+
 # They separate the segments of a namespace.
 _SEPARATORS = "|:"
 
@@ -366,7 +368,8 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
             checkpointer: reserved for saved state.
             interrupt_before: reserved for saved state.
             interrupt_after: reserved for saved state.
-            name: name of the graph, for tracing and for a node made of it.
+            name: name of the graph, in events and for a node made of it; "LangGraph" by default, which is what
+                programs look for in events.
 
         Raises:
             GraphBuildError: something is wrong with the description; the message lists every mistake.
@@ -381,7 +384,7 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
                     f"compile({argument}={value!r}): this version of penstock keeps no saved state yet, so it cannot "
                     "stop and resume; leave the argument out"
                 )
-        program = compile_graph(self._description, name or "graph")
+        program = compile_graph(self._description, name or DEFAULT_NAME)
         return CompiledStateGraph(program, self._description.context_schema)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Generic, Literal, overload
 
 from typing_extensions import TypedDict, TypeVar, Unpack
@@ -13,11 +14,14 @@ from ..errors import InvalidUpdateError, nearest
 from ..runnables import Composable
 from ..runtime import RunStream, SyncRunStream
 from ..runtime._direct import run_here
+from ..runtime._events import EventView, select_events
 from ..runtime._host import Call
 from ..runtime._program import Program
 from ..runtime._result import is_pairs, sort_targets
+from ..runtime._spans import inherited_config, look_around
 from ..runtime._sync import run_sync
 from ..runtime._task import Attempt
+from ..runtime._work import check_version
 from ..streams import (
     DEFAULT_HIGH_WATER_MARK,
     StreamRequest,
@@ -33,6 +37,7 @@ from ..types import (
     OnlyLike,
     OverflowLike,
     Send,
+    StreamEvent,
     StreamMode,
     StreamPart,
     TaskPayload,
@@ -441,6 +446,85 @@ class CompiledStateGraph(Composable[Any, Any], Generic[StateT, ContextT, InputT,
         request = self._request(stream_mode, subgraphs, version, options)
         return SyncRunStream(self._call(input, config, request, options))
 
+    # ---------------------------------------------------------------- events
+
+    def astream_events(
+        self,
+        input: Any,
+        config: Mapping[str, Any] | None = None,
+        *,
+        version: Literal["v2"] = "v2",
+        stream_mode: StreamMode | Collection[StreamMode] | None = "updates",
+        subgraphs: bool = False,
+        include_names: Collection[str] | None = None,
+        include_types: Collection[str] | None = None,
+        include_tags: Collection[str] | None = None,
+        exclude_names: Collection[str] | None = None,
+        exclude_types: Collection[str] | None = None,
+        exclude_tags: Collection[str] | None = None,
+        **options: Unpack[StreamOptions],
+    ) -> RunStream[StreamEvent]:
+        """Run the graph and stream what goes on inside: in its nodes, and in the models, tools, chains and graphs they
+        call, at any depth.
+
+        An event is a dict with `event`, `name`, `run_id`, `parent_ids`, `tags`, `metadata` and `data`. The stream is
+        that of `astream` in everything else: it is bounded, a slow reader holds the run back, and leaving it ends the
+        run.
+
+        Args:
+            input: as for `astream`.
+            config: as for `astream`.
+            version: there is only "v2".
+            stream_mode: what the `on_chain_stream` events of this graph hold, as `astream` gives it.
+            subgraphs: whether they are to show subgraphs, which have events of their own in any case.
+            include_names: show events of work with one of these names.
+            include_types: or of one of these types: `chain` (graphs, nodes, functions), `chat_model`, `tool`, `prompt`,
+                `parser`; or custom events of these names.
+            include_tags: or with one of these tags.
+            exclude_names: but not those with one of these names.
+            exclude_types: nor of one of these types.
+            exclude_tags: nor with one of these tags.
+            context: as for `astream`, and likewise all its other options but `overflow`.
+
+        Returns:
+            A `RunStream`: iterate it, or enter it with `async with` first.
+
+        Raises:
+            ValueError: an argument is wrong; the message says which and what is possible.
+            TypeError: an argument has the wrong type.
+
+        Example:
+            ```python
+            from penstock.graph import START, MessagesState, StateGraph
+            from penstock.testing import ScriptedChatModel
+
+            model = ScriptedChatModel(["Four", "Four"])
+
+            async def ask(state: MessagesState):
+                return {"messages": [await model.ainvoke(state["messages"])]}
+
+            graph = StateGraph(MessagesState).add_node(ask).add_edge(START, "ask").compile(name="adder")
+            events = graph.astream_events({"messages": "2 + 2?"}, include_types=["chat_model"])
+            found = [event["event"] async for event in events]
+            assert found == ["on_chat_model_start", *["on_chat_model_stream"] * 2, "on_chat_model_end"]
+            ```
+        """
+        check_version(version)
+        selection = select_events(
+            include_names, include_types, include_tags, exclude_names, exclude_types, exclude_tags
+        )
+        if "overflow" in options:
+            raise TypeError("astream_events() has no overflow: events are never dropped; use only= or include_types=")
+        if options.get("output_keys") is None:
+            options = {**options, "output_keys": tuple(self.program.channels)}
+        request = self._request(stream_mode, subgraphs, "v1", options)
+        call = self._call(input, config, request, options)
+        view = EventView(selection, input)
+        if not view.wants_root(call.identity.get("run_name") or self.name, call.config.tags):
+            call = replace(call, request=replace(request, modes=frozenset()))  # its chunks need not be built
+        around = call.around
+        return RunStream(replace(call, view=view, around=around._replace(observers=(*around.observers, view))))
+
     # ---------------------------------------------------------------- to the end
 
     @overload
@@ -662,17 +746,22 @@ class CompiledStateGraph(Composable[Any, Any], Generic[StateT, ContextT, InputT,
         parent = scope if isinstance(scope, Attempt) and not scope.ended else None
         writes, goto = self._read_input(input)
         context = options.get("context")
+        given: Mapping[str, Any] = config if isinstance(config, Mapping) else {}
+        around = look_around(given.get("callbacks"))
+        own = {key: given[key] for key in ("run_name", "run_id") if given.get(key) is not None} if given else given
         return Call(
             program=self.program,
             writes=writes,
             goto=goto,
-            config=parse_config(config, None if parent is None else parent.run_config),
+            config=parse_config(config, inherited_config(None if parent is None else parent.run_config, around)),
             user_context=self._context(context, parent),
             parent=parent,
             request=request,
             output_keys=self._output_keys(options),
             run_ahead=_whole_number("run_ahead", options.get("run_ahead", 0)),
             context=contextvars.copy_context(),
+            around=around,
+            identity=own,
         )
 
     def _read_input(self, input: Any) -> tuple[Sequence[tuple[str, Any]], Sequence[str | Send]]:

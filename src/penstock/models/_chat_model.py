@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from inspect import isawaitable, iscoroutine
@@ -17,8 +17,13 @@ from typing_extensions import Self
 from penstock.errors import ModelOutputError
 from penstock.messages import AIMessage, AIMessageChunk, BaseMessage, MessagesLike, coerce_messages, sum_chunks
 from penstock.runnables import Composable
-from penstock.runtime import ModelCall
+from penstock.runtime import ModelCall, RunStream
 from penstock.runtime._blocking import BlockingIterator, run_blocking
+from penstock.runtime._events import select_events
+from penstock.runtime._spans import inside
+from penstock.runtime._work import stream_events
+from penstock.streams import DEFAULT_HIGH_WATER_MARK
+from penstock.types import StreamEvent
 
 from ._settings import NO_SETTINGS, CallSettings, read_settings, read_tags
 from ._tools import describe_tools, tool_names
@@ -420,61 +425,152 @@ class ChatModel(Composable[MessagesLike, AIMessage], ABC):
             identity["ls_temperature"] = self.temperature
         return identity
 
-    def _open_call(self, settings: CallSettings) -> ModelCall:
+    def _open_call(self, messages: list[BaseMessage], settings: CallSettings) -> ModelCall:
         identity = self._identity()
         if settings.options.get("temperature") is not None:
             identity["ls_temperature"] = settings.options["temperature"]
         return ModelCall.open(
             tags=settings.tags,
             metadata={**identity, **settings.metadata},
-            name=settings.run_name or type(self).__name__,
+            name=type(self).__name__,
+            input=messages,
+            config=settings.config,
+            details={"options": settings.options},
         )
 
     async def _invoke_once(self, messages: list[BaseMessage], settings: CallSettings) -> AIMessage:
         """One attempt at the whole answer, shown to whoever wants its tokens."""
-        call = self._open_call(settings)
-        pieces: list[AIMessageChunk] = []
+        call = self._open_call(messages, settings)
+        try:
+            await call.begun
+            if call.span is None:
+                message = await self._ask(call, messages, settings)
+            else:
+                with inside(call.span):
+                    message = await self._ask(call, messages, settings)
+        except BaseException as error:
+            call.failed(error)
+            raise
+        await call.finished(message)
+        return message
+
+    async def _ask(self, call: ModelCall, messages: list[BaseMessage], settings: CallSettings) -> AIMessage:
         whole = None if call.wanted else await self.answer_whole(messages, **settings.options)
         if whole is not None:
             whole.id = whole.id or f"run-{uuid4()}"
-            call.finished(whole)
             return whole
+        pieces: list[AIMessageChunk] = []
         source = self._pieces(messages, settings)
         try:
             async for piece in source:
+                is_chunk = isinstance(piece, AIMessageChunk)
                 if call.wanted:
-                    await call.emit(piece)
+                    await call.emit(piece, whole=not is_chunk)
                 if isinstance(piece, AIMessageChunk):
                     pieces.append(piece)
                 else:
                     whole = piece
         finally:
             await close_quietly(source)  # noqa: ASYNC102 - shields itself
-        message = whole if whole is not None else sum_chunks(pieces).to_message()
-        call.finished(message)
-        return message
+        return whole if whole is not None else sum_chunks(pieces).to_message()
 
     async def _stream_once(
         self, messages: list[BaseMessage], settings: CallSettings
     ) -> AsyncGenerator[AIMessageChunk, None]:
         """One attempt at the answer's chunks, shown to whoever wants them."""
-        call = self._open_call(settings)
+        call = self._open_call(messages, settings)
         pieces: list[AIMessageChunk] = []
         whole: AIMessage | None = None
         source = self._pieces(messages, settings)
         try:
+            await call.begun
             async for piece in source:
+                is_chunk = isinstance(piece, AIMessageChunk)
                 if call.wanted:
-                    await call.emit(piece)
+                    await call.emit(piece, whole=not is_chunk)
                 if isinstance(piece, AIMessageChunk):
                     pieces.append(piece)
                     yield piece
                 else:
                     whole = piece
                     yield _as_chunk(piece)
+        except BaseException as error:
+            call.failed(error)
+            raise
         finally:
             await close_quietly(source)  # noqa: ASYNC102 - shields itself
-        call.finished(whole if whole is not None else sum_chunks(pieces).to_message())
+        if whole is not None:
+            await call.finished(whole)
+            return
+        output = None if call.span is None else sum_chunks(_without_mark(pieces))
+        await call.finished(sum_chunks(pieces).to_message(), output)
+
+    def astream_events(
+        self,
+        input: MessagesLike,
+        config: Mapping[str, Any] | None = None,
+        *,
+        version: Literal["v2"] = "v2",
+        stop: Sequence[str] | None = None,
+        include_names: Collection[str] | None = None,
+        include_types: Collection[str] | None = None,
+        include_tags: Collection[str] | None = None,
+        exclude_names: Collection[str] | None = None,
+        exclude_types: Collection[str] | None = None,
+        exclude_tags: Collection[str] | None = None,
+        high_water_mark: int = DEFAULT_HIGH_WATER_MARK,
+        **options: Any,
+    ) -> RunStream[StreamEvent]:
+        """Ask the model, and stream the call as events: its start, its tokens, its end.
+
+        Args:
+            input: as for :meth:`ainvoke`.
+            config: as for :meth:`ainvoke`.
+            version: there is only "v2".
+            stop: texts that end the answer.
+            include_names: show events of work with one of these names.
+            include_types: or of one of these types: `chat_model`, and what the model calls in turn, if anything.
+            include_tags: or with one of these tags.
+            exclude_names: but not those with one of these names.
+            exclude_types: nor of one of these types.
+            exclude_tags: nor with one of these tags.
+            high_water_mark: events that may be unread before the model is made to wait.
+            options: passed to :meth:`answer`.
+
+        Returns:
+            A stream of events: iterate it, or enter it with `async with` first. Leaving it ends the call.
+
+        Raises:
+            ValueError: there is no such version or type.
+
+        Example:
+            ```python
+            from penstock.testing import ScriptedChatModel
+
+            model = ScriptedChatModel([["Fo", "ur"]], cycle=True)
+            events = [event async for event in model.astream_events("2 + 2?", version="v2")]
+            assert events[0]["event"] == "on_chat_model_start"
+            assert events[0]["data"] == {"input": "2 + 2?"}
+            assert [e["data"]["chunk"].text for e in events[1:-1]] == ["Fo", "ur", ""]
+            assert events[-1]["data"]["output"].text == "Four"
+            ```
+        """
+
+        async def ask(given: Mapping[str, Any]) -> AIMessage:
+            chunks = [chunk async for chunk in self.astream(input, given, stop=stop, **options)]
+            return sum_chunks(chunks).to_message()
+
+        return stream_events(
+            type(self).__name__,
+            ask,
+            input,
+            config,
+            version=version,
+            selection=select_events(
+                include_names, include_types, include_tags, exclude_names, exclude_types, exclude_tags
+            ),
+            high_water_mark=high_water_mark,
+        )
 
     async def _pieces(
         self, messages: list[BaseMessage], settings: CallSettings
@@ -539,6 +635,13 @@ async def close_quietly(source: Any) -> None:
             closing = close()
             if isawaitable(closing):
                 await closing
+
+
+def _without_mark(pieces: list[AIMessageChunk]) -> list[AIMessageChunk]:
+    """The chunks without the last one if that only says that it is the last."""
+    last = pieces[-1]
+    empty = not (last.content or last.usage_metadata or last.tool_call_chunks or last.response_metadata)
+    return pieces[:-1] if empty and len(pieces) > 1 else pieces
 
 
 def _no_iterator(model: ChatModel, returned: Any) -> ModelOutputError:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from penstock.config import parse_config
+from penstock.runtime._spans import join_callbacks
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,15 @@ class CallSettings:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     run_name: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    callbacks: Any = None
+    run_id: Any = None
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """What names the call, and who observes it."""
+        if self.callbacks is None and self.run_name is None and self.run_id is None:
+            return _NOTHING
+        return {"callbacks": self.callbacks, "run_name": self.run_name, "run_id": self.run_id}
 
     def under(self, more: CallSettings) -> CallSettings:
         """Both together; what `more` says of the same thing wins."""
@@ -25,8 +35,12 @@ class CallSettings:
             metadata={**self.metadata, **more.metadata},
             run_name=more.run_name or self.run_name,
             options={**self.options, **more.options},
+            callbacks=join_callbacks(self.callbacks, more.callbacks),
+            run_id=more.run_id or self.run_id,
         )
 
+
+_NOTHING: Mapping[str, Any] = {}
 
 NO_SETTINGS = CallSettings()
 
@@ -41,7 +55,7 @@ def read_settings(config: Mapping[str, Any] | None, options: Mapping[str, Any]) 
         return CallSettings(options=given) if given else NO_SETTINGS
     parsed = parse_config(config)
     metadata = {key: value for key, value in parsed.metadata.items() if key not in _PLACES}
-    return CallSettings(parsed.tags, metadata, parsed.run_name, given)
+    return CallSettings(parsed.tags, metadata, parsed.run_name, given, parsed.callbacks, parsed.run_id)
 
 
 def read_tags(tags: Iterable[str] | None) -> tuple[str, ...]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import AsyncIterable, AsyncIterator, Collection, Iterable, Iterator, Mapping
 from typing import Any, Generic, TypeVar, overload
 from uuid import uuid4
 
 from typing_extensions import Self
 
-from penstock.messages import AIMessage, AIMessageChunk
+from penstock.messages import AIMessage, AIMessageChunk, sum_chunks
 from penstock.runtime import ModelCall
 
 from ._chat_model import close_quietly
@@ -100,7 +102,10 @@ class _Shown:
     """What is common to both iterators: the call, and turning items into chunks."""
 
     def __init__(self, tags: tuple[str, ...], metadata: Mapping[str, Any] | None, id: str | None) -> None:
-        self._call = ModelCall.open(tags=tags, metadata={"ls_model_type": "chat", **(metadata or {})})
+        self._call = ModelCall.open(
+            tags=tags, metadata={"ls_model_type": "chat", **(metadata or {})}, name="stream_tokens"
+        )
+        self._chunks: list[Any] = []
         self._id = id
         self._any = False
         self._ended = False
@@ -124,6 +129,8 @@ class _Shown:
             chunk.id = self._id
         self._any = True
         self._ended = self._ended or getattr(chunk, "chunk_position", None) == "last"
+        if self._call.span is not None:
+            self._chunks.append(chunk)
         return self._call.emit(chunk)
 
     def end(self) -> Any:
@@ -133,9 +140,25 @@ class _Shown:
         shown = None
         if self.wanted and not self._ended:
             shown = self._call.emit(AIMessageChunk(id=self._id, chunk_position="last"))
-        self._call.finished(AIMessage("", id=self._id))
+        ended = self._call.finished(AIMessage("", id=self._id), self._whole())
         self._any = False
-        return shown
+        return shown if self._call.span is None else ended
+
+    def _whole(self) -> Any:
+        """The answer, for observers."""
+        chunks, self._chunks = self._chunks, []
+        if not chunks or all(isinstance(chunk, AIMessageChunk) for chunk in chunks):
+            return sum_chunks(chunks) if chunks else None
+        return functools.reduce(operator.add, chunks)  # another library's
+
+    def failed(self, error: BaseException) -> None:
+        """The source has failed, or nobody wants the rest of it."""
+        self._call.failed(error)
+
+    def __del__(self) -> None:
+        call = getattr(self, "_call", None)
+        if call is not None:
+            call.failed(GeneratorExit())
 
 
 class TokenStream(AsyncIterator[T], Generic[T]):
@@ -157,6 +180,9 @@ class TokenStream(AsyncIterator[T], Generic[T]):
             if shown is not None:
                 await shown  # noqa: ASYNC120 - it is only the end
             raise
+        except BaseException as error:
+            self._shown.failed(error)
+            raise
         shown = self._shown.show(item)
         if shown is not None:
             await shown
@@ -170,6 +196,7 @@ class TokenStream(AsyncIterator[T], Generic[T]):
 
     async def aclose(self) -> None:
         """Close the source; any number of times."""
+        self._shown.failed(GeneratorExit())
         await close_quietly(self._source)
         if self._given is not self._source:
             await close_quietly(self._given)
@@ -192,6 +219,9 @@ class SyncTokenStream(Iterator[T], Generic[T]):
         except StopIteration:
             self._shown.end()
             raise
+        except BaseException as error:
+            self._shown.failed(error)
+            raise
         self._shown.show(item)
         return item
 
@@ -203,6 +233,7 @@ class SyncTokenStream(Iterator[T], Generic[T]):
 
     def close(self) -> None:
         """Close the source; any number of times."""
+        self._shown.failed(GeneratorExit())
         for source in (self._source, self._given):
             close = getattr(source, "close", None)
             if close is not None:

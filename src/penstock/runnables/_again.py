@@ -10,9 +10,10 @@ import anyio
 from anyio.abc import TaskGroup
 
 from ..runtime import retry_delay
+from ..runtime._spans import relinked
 from ..types import RetryPolicy
 from ._coerce import as_step
-from ._config import Config, for_steps
+from ._config import Config, add_configs, for_steps
 from ._flow import Once, close, read_whole
 from ._runnable import InputT, OutputT, Runnable
 
@@ -28,6 +29,10 @@ class _Attempts(Runnable[InputT, OutputT]):
         """Seconds to wait after a failed attempt before the next; None to give up."""
         raise NotImplementedError
 
+    def _labelled(self, config: Config, attempt: int) -> Config:
+        """The config of an attempt."""
+        return config
+
     @property
     def name(self) -> str:
         """What it is called."""
@@ -38,7 +43,7 @@ class _Attempts(Runnable[InputT, OutputT]):
         attempt = 1
         while True:
             try:
-                return await self._step(attempt)._call(value, config)
+                return await self._step(attempt)._call(value, self._labelled(config, attempt))
             except Exception as error:
                 pause = self._pause(error, attempt)
                 if pause is None:
@@ -54,7 +59,7 @@ class _Attempts(Runnable[InputT, OutputT]):
         attempt = 1
         while True:
             seen = False
-            pieces = self._step(attempt)._pieces(Once(value), config, group)
+            pieces = self._step(attempt)._pieces(Once(value), self._labelled(config, attempt), group)
             try:
                 async for piece in pieces:
                     seen = True
@@ -72,6 +77,10 @@ class _Attempts(Runnable[InputT, OutputT]):
 
 class RunnableRetry(_Attempts[InputT, OutputT]):
     """What `Runnable.with_retry` returns."""
+
+    def _pieces(self, source: AsyncIterator[Any], config: Config, group: TaskGroup) -> AsyncGenerator[Any, None]:
+        # Where it streams only the attempts are told, as in LangChain.
+        return self._transform(source, add_configs(self._config, config), group)
 
     def __init__(
         self,
@@ -96,6 +105,9 @@ class RunnableRetry(_Attempts[InputT, OutputT]):
     def _step(self, attempt: int) -> Runnable[Any, Any]:
         return self._inner
 
+    def _labelled(self, config: Config, attempt: int) -> Config:
+        return config if attempt == 1 else relinked(config, f"retry:attempt:{attempt}")
+
     def _pause(self, error: Exception, attempt: int) -> float | None:
         pause = retry_delay([self._policy], error, attempt, random)
         return pause if pause is None or self._wait else 0.0
@@ -112,6 +124,11 @@ class RunnableWithFallbacks(_Attempts[InputT, OutputT]):
     ) -> None:
         self._steps = (step, *(as_step(other, "with_fallbacks()") for other in fallbacks))
         self._exceptions = exceptions
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return str(self._config.get("run_name") or "RunnableWithFallbacks")
 
     def _step(self, attempt: int) -> Runnable[Any, Any]:
         return self._steps[attempt - 1]

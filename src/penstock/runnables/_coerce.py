@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping
 from functools import lru_cache
 from importlib import import_module
 from reprlib import Repr
@@ -13,10 +13,11 @@ from anyio.abc import TaskGroup
 
 from ..errors import NotAStepError
 from ..messages import BaseMessage
-from ..runtime import _foreign
-from ._config import Config
+from ..runtime._foreign import INTEGRATION, bridge
+from ..runtime._spans import callbacks_by_hand, look_around
+from ._config import Config, add_configs
 from ._flow import close, read_whole
-from ._runnable import Runnable
+from ._runnable import Composable, Runnable
 
 _short = Repr()
 _short.maxstring = _short.maxother = 80
@@ -60,13 +61,22 @@ class CalledStep(Runnable[Any, Any]):
         self._streams = callable(getattr(cls, "astream", None))
         # A graph shows its state as it grows: each replaces the one before, and the last one is the output.
         self._options = {"stream_mode": "values"} if self._streams and _has_modes(cls) else {}
-        self._langchain = cls.__module__.partition(".")[0].startswith("langchain")
+        self._ours = isinstance(target, Composable) or cls.__module__.partition(".")[0] == "penstock"
+        self._langchain = not self._ours and any(c.__module__.startswith("langchain") for c in cls.__mro__)
 
     @property
     def name(self) -> str:
         """What it is called."""
         own = getattr(self.target, "name", None)
         return self._config.get("run_name") or (own if isinstance(own, str) else type(self.target).__name__)
+
+    # It tells of itself, with what it knows better.
+
+    def _call(self, value: Any, config: Config) -> Awaitable[Any]:
+        return self._compute(value, add_configs(self._config, config))
+
+    def _pieces(self, source: AsyncIterator[Any], config: Config, group: TaskGroup) -> AsyncGenerator[Any, None]:
+        return self._transform(source, add_configs(self._config, config), group)
 
     async def _compute(self, value: Any, config: Config) -> Any:
         return await self.target.ainvoke(self._read(value), self._given(config))
@@ -86,16 +96,18 @@ class CalledStep(Runnable[Any, Any]):
             await close(stream)  # noqa: ASYNC102 - shields itself
 
     def _given(self, config: Config) -> Any:
-        return dict(config) or None
+        given = dict(config)
+        if not self._ours and "callbacks" in given:
+            given["callbacks"] = callbacks_by_hand(look_around(given["callbacks"]))
+        return given or None
 
     def _read(self, value: Any) -> Any:
         if not self._langchain:
             return value
-        if not _foreign._loaded:
-            _foreign._load()
+        bridge()
         if isinstance(value, BaseMessage):
             # By name: the integration stands on a floor above.
-            return import_module(f"{_foreign._INTEGRATION}._messages").as_langchain(value)
+            return import_module(f"{INTEGRATION}._messages").as_langchain(value)
         to_messages = getattr(value, "to_messages", None)
         return to_messages() if callable(to_messages) else value
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..config import maybe_scope, parse_config
+from ..runtime._spans import callbacks_by_hand, inherited_config, join_callbacks, look_around
 
 Config = Mapping[str, Any]
 
@@ -20,6 +21,8 @@ def check_config(config: Config | None) -> Config:
     if not config:
         return NOTHING
     parse_config(config)
+    if config.get("callbacks") is not None:
+        look_around(config["callbacks"])
     return config
 
 
@@ -36,6 +39,8 @@ def add_configs(base: Config, more: Config) -> Config:
     for key in base:
         if both[key] is None:
             both[key] = base[key]
+    if "callbacks" in both:
+        both["callbacks"] = join_callbacks(base.get("callbacks"), more.get("callbacks"))
     return both
 
 
@@ -49,5 +54,15 @@ def for_steps(config: Config) -> Config:
 def for_function(config: Config) -> dict[str, Any]:
     """What a function gets that asks for `config`: that of the node around it as well."""
     scope = maybe_scope()
+    here = look_around(config.get("callbacks"))
     around: Config = NOTHING if scope is None else {**scope.config()}
-    return dict(add_configs(around, config))
+    inherited = inherited_config(None, here)
+    if inherited is not None:
+        around = add_configs(around, {"tags": list(inherited.tags), "metadata": dict(inherited.metadata)})
+    given = dict(add_configs(around, config))
+    callbacks = callbacks_by_hand(here)
+    if callbacks is not None:
+        given["callbacks"] = callbacks
+    else:
+        given.pop("callbacks", None)
+    return given

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import operator
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -12,8 +12,10 @@ from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
 from ..errors import NotAStepError
+from ..runtime import Span
 from ..runtime._blocking import run_blocking
-from ._config import Config, for_function, for_steps
+from ..runtime._spans import inside, link_span, look_around
+from ._config import Config, add_configs, for_function, for_steps
 from ._flow import Once, close, read_whole
 from ._runnable import Composable, InputT, OutputT, Runnable
 from ._thread import ThreadPlace, in_thread
@@ -69,7 +71,22 @@ class RunnableLambda(Runnable[InputT, OutputT]):
     def name(self) -> str:
         """What it is called."""
         own = getattr(_unwrapped(self.func), "__name__", None) or type(self.func).__name__
-        return self._config.get("run_name") or self._given_name or str(own)
+        return str(self._config.get("run_name") or self._given_name or ("RunnableLambda" if own == "<lambda>" else own))
+
+    def _call(self, value: Any, config: Config) -> Awaitable[Any]:
+        """A generator's pieces are told one by one, also where they are wanted all at once."""
+        whole = add_configs(self._config, config)
+        if (self._async_generator or self._generator) and look_around(whole.get("callbacks")).observers:
+            return self._collect(value, config)
+        return super()._call(value, config)
+
+    async def _collect(self, value: Any, config: Config) -> Any:
+        no_group: Any = None  # it starts nothing
+        pieces = self._pieces(Once(value), config, no_group)
+        try:
+            return await read_whole(pieces)
+        finally:
+            await close(pieces)  # noqa: ASYNC102 - shields itself
 
     async def _compute(self, value: Any, config: Config) -> Any:
         if self._async_generator or self._generator:
@@ -101,19 +118,21 @@ class RunnableLambda(Runnable[InputT, OutputT]):
 
     async def _run(self, value: Any, config: Config) -> Any:
         function = self._bound(config)
-        if self._async or self._quick:
-            result = function(value)
-            if self._quick:
-                await checkpoint()
-        else:
-            result = await in_thread(ThreadPlace(), function, value)
-        return await result if inspect.isawaitable(result) else result
+        with inside(link_span(config)):
+            if self._async or self._quick:
+                result = function(value)
+                if self._quick:
+                    await checkpoint()
+            else:
+                result = await in_thread(ThreadPlace(), function, value)
+            return await result if inspect.isawaitable(result) else result
 
     def _generate(self, source: AsyncIterator[Any], config: Config) -> AsyncGenerator[Any, None]:
         function = self._bound(config)
+        span = link_span(config)
         if self._async_generator:
-            return function(source)  # type: ignore[no-any-return]
-        return _generate_in_threads(function, source)
+            return function(source) if span is None else _each_inside(function(source), span)
+        return _generate_in_threads(function, source, span)
 
     def _bound(self, config: Config) -> Callable[[Any], Any]:
         return partial(self.func, config=for_function(config)) if self._wants_config else self.func
@@ -149,11 +168,25 @@ def _takes(function: Any, name: str) -> bool:
     return any(p.name == name and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) for p in parameters[1:])
 
 
+async def _each_inside(pieces: AsyncGenerator[Any, None], span: Span) -> AsyncGenerator[Any, None]:
+    """An async generator's pieces, each made inside of a span."""
+    try:
+        while True:
+            with inside(span):
+                piece = await anext(pieces, _END)
+            if piece is _END:
+                return
+            yield piece
+    finally:
+        await close(pieces)  # noqa: ASYNC102 - shields itself
+
+
 async def _generate_in_threads(
-    function: Callable[[Iterator[Any]], Iterator[Any]], source: AsyncIterator[Any]
+    function: Callable[[Iterator[Any]], Iterator[Any]], source: AsyncIterator[Any], span: Span | None
 ) -> AsyncGenerator[Any, None]:
     """A plain generator function, whose steps run in worker threads one after the other, in one context."""
-    place = ThreadPlace(reserved=True)
+    with inside(span):
+        place = ThreadPlace(reserved=True)  # has a context of its own
     generator: Any = function(_Pulled(source))
     try:
         while (piece := await in_thread(place, next, generator, _END)) is not _END:

@@ -11,6 +11,7 @@ from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from ..errors import NotAStepError
+from ..runtime._spans import relinked
 from ._coerce import as_step
 from ._config import Config, for_steps
 from ._flow import Pieces, add_up, at_once, close
@@ -52,9 +53,14 @@ class RunnableParallel(Runnable[InputT, dict[str, Any]]):
             name: as_step(step, f"the key {name!r}") for name, step in named.items()
         }
 
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return str(self._config.get("run_name") or f"RunnableParallel<{','.join(self.steps)}>")
+
     async def _compute(self, value: Any, config: Config) -> Any:
         inner = for_steps(config)
-        calls = [partial(step._call, value, inner) for step in self.steps.values()]
+        calls = [partial(step._call, value, relinked(inner, f"map:key:{name}")) for name, step in self.steps.items()]
         results = await at_once(calls, limit=config.get("max_concurrency"))
         return dict(zip(self.steps, results, strict=True))
 
@@ -104,7 +110,7 @@ class RunnablePassthrough(Runnable[InputT, InputT]):
 
     async def _compute(self, value: Any, config: Config) -> Any:
         if self._told is not None:
-            await self._told._call(value, for_steps(config))
+            await self._told._run(value, for_steps(config))
         else:
             await anyio.lowlevel.checkpoint()
         return value
@@ -118,7 +124,19 @@ class RunnablePassthrough(Runnable[InputT, InputT]):
                 pieces.append(piece)
             yield piece
         if self._told is not None:
-            await self._told._call(add_up(pieces), for_steps(config))
+            await self._told._run(add_up(pieces), for_steps(config))
+
+
+class _Given(RunnablePassthrough[Any]):
+    """The input itself, which is no step of the user's."""
+
+    def _pieces(self, source: AsyncIterator[Any], config: Config, group: TaskGroup) -> AsyncGenerator[Any, None]:
+        return self._transform(source, config, group)
+
+
+# The two branches of a step that adds keys.
+_GIVEN: Any = object()
+_ADDED: Any = object()
 
 
 class RunnableAssign(Runnable[Mapping[str, Any], dict[str, Any]]):
@@ -126,6 +144,11 @@ class RunnableAssign(Runnable[Mapping[str, Any], dict[str, Any]]):
 
     def __init__(self, added: RunnableParallel[Any]) -> None:
         self._added = added
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return str(self._config.get("run_name") or f"RunnableAssign<{','.join(self._added.steps)}>")
 
     async def _compute(self, value: Any, config: Config) -> Any:
         _check_mapping(value)
@@ -135,12 +158,11 @@ class RunnableAssign(Runnable[Mapping[str, Any], dict[str, Any]]):
         self, source: AsyncIterator[Any], config: Config, group: TaskGroup
     ) -> AsyncGenerator[Any, None]:
         added = self._added.steps
-        steps: dict[Any, Runnable[Any, Any]] = {None: RunnablePassthrough(), **added}
-        pieces = _Branches(steps, for_steps(config), group).run(source)
+        pieces = _Branches({_GIVEN: _Given(), _ADDED: self._added}, for_steps(config), group).run(source)
         try:
             async for name, piece in pieces:
-                if name is not None:
-                    yield Pieces({name: piece})
+                if name is _ADDED:
+                    yield piece
                     continue
                 _check_mapping(piece)
                 kept = Pieces({key: part for key, part in piece.items() if key not in added})
@@ -230,7 +252,8 @@ class _Branches:
         output: MemoryObjectSendStream[tuple[Any, Any]],
     ) -> None:
         source = _read(received)
-        pieces = step._pieces(source, self._config, self._group)
+        config = relinked(self._config, f"map:key:{name}") if isinstance(name, str) else self._config
+        pieces = step._pieces(source, config, self._group)
         try:
             async for piece in pieces:
                 await output.send((name, piece))

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Any
+from typing import Any, ClassVar
 
 from anyio.abc import TaskGroup
 
 from ..errors import MessageError, ModelOutputError
 from ..messages import is_message, parse_partial_json
-from ._config import Config, check_config
+from ..runtime import SpanKind
+from ._config import Config
+from ._observed import call_observed
 from ._runnable import Runnable
 
 # A fence that may not have ended yet.
@@ -41,6 +43,8 @@ class StrOutputParser(Runnable[Any, str]):
         ```
     """
 
+    _kind: ClassVar[SpanKind] = "parser"
+
     def invoke(self, input: Any, config: Config | None = None) -> str:
         """The text.
 
@@ -51,8 +55,7 @@ class StrOutputParser(Runnable[Any, str]):
         Raises:
             ModelOutputError: it is neither.
         """
-        check_config(config)
-        return _text_of(input, self.name)
+        return call_observed(self, lambda value: _text_of(value, self.name), input, config)
 
     async def _compute(self, value: Any, config: Config) -> str:
         return _text_of(value, self.name)
@@ -87,6 +90,8 @@ class JsonOutputParser(Runnable[Any, Any]):
         ```
     """
 
+    _kind: ClassVar[SpanKind] = "parser"
+
     def invoke(self, input: Any, config: Config | None = None) -> Any:
         """The value.
 
@@ -97,8 +102,7 @@ class JsonOutputParser(Runnable[Any, Any]):
         Raises:
             ModelOutputError: the text is no JSON.
         """
-        check_config(config)
-        return _read_json(_text_of(input, self.name))
+        return call_observed(self, lambda value: _read_json(_text_of(value, self.name)), input, config)
 
     async def _compute(self, value: Any, config: Config) -> Any:
         return _read_json(_text_of(value, self.name))

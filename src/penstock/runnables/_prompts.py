@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from typing_extensions import Self
 
 from ..errors import PromptError
 from ..messages import BaseMessage, HumanMessage, coerce_message, coerce_messages, is_message
-from ._config import Config, check_config
+from ..runtime import SpanKind
+from ._config import Config
+from ._observed import call_observed
 from ._runnable import OutputT, Runnable
 from ._template import Template, read_values
 
@@ -140,6 +142,9 @@ MessageTemplate = Any
 
 class _Prompt(Runnable[Any, OutputT]):
     """What prompts have in common: they need values, and have nothing to wait for."""
+
+    _kind: ClassVar[SpanKind] = "prompt"
+    _streams = False
 
     input_variables: list[str]
     partial_variables: Mapping[str, Any]
@@ -277,8 +282,7 @@ class ChatPromptTemplate(_Prompt[ChatPromptValue]):
         Raises:
             PromptError: a value is missing.
         """
-        check_config(config)
-        return self._fill(input)
+        return call_observed(self, self._fill, input, config)
 
     def _fill(self, value: Any) -> ChatPromptValue:
         values = self._values(value)
@@ -376,8 +380,7 @@ class PromptTemplate(_Prompt[StringPromptValue]):
         Raises:
             PromptError: a value is missing.
         """
-        check_config(config)
-        return self._fill(input)
+        return call_observed(self, self._fill, input, config)
 
     def _fill(self, value: Any) -> StringPromptValue:
         return StringPromptValue(self._template.fill(self._values(value)))

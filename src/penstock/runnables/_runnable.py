@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, overload
 
 from anyio.abc import TaskGroup
 from typing_extensions import Self
 
+from ..runtime import RunStream, SpanKind
 from ..runtime._blocking import BlockingIterator, run_blocking
-from ._config import NOTHING, Config, add_configs, check_config
-from ._flow import Once, at_once, close, read_whole
+from ..runtime._events import select_events
+from ..runtime._spans import linked, look_around, open_span
+from ..runtime._work import stream_events
+from ..streams import DEFAULT_HIGH_WATER_MARK
+from ..types import StreamEvent
+from ._config import NOTHING, Config, add_configs, check_config, for_steps
+from ._flow import Once, add_up, at_once, close, read_whole
+from ._observed import compute_observed, pieces_observed
 from ._stream import ChainStream, relay
 
 if TYPE_CHECKING:
@@ -109,6 +116,9 @@ class Runnable(Composable[InputT, OutputT], ABC):
     """
 
     _config: Config = NOTHING
+    # What it is to observers; and whether it works piece by piece, or needs its whole input first.
+    _kind: ClassVar[SpanKind] = "chain"
+    _streams: bool = True
 
     @property
     def name(self) -> str:
@@ -135,10 +145,21 @@ class Runnable(Composable[InputT, OutputT], ABC):
         yield await self._compute(await read_whole(source), config)
 
     def _call(self, value: Any, config: Config) -> Awaitable[Any]:
-        return self._compute(value, add_configs(self._config, config))
+        """The whole output, told to whoever observes."""
+        config = add_configs(self._config, config)
+        around = look_around(config.get("callbacks"))
+        if around.observers or config:
+            return compute_observed(self, value, config, around)
+        return self._compute(value, config)
 
     def _pieces(self, source: AsyncIterator[Any], config: Config, group: TaskGroup) -> AsyncGenerator[Any, None]:
-        return self._transform(source, add_configs(self._config, config), group)
+        """The output piece by piece, likewise."""
+        config = add_configs(self._config, config)
+        around = look_around(config.get("callbacks"))
+        if around.observers:
+            return pieces_observed(self, source, config, group, around)
+        span = open_span(self._kind, self.name, config, around=around) if config else None
+        return self._transform(source, config if span is None else linked(for_steps(config), span), group)
 
     # ---------------------------------------------------------------- calling
 
@@ -198,6 +219,69 @@ class Runnable(Composable[InputT, OutputT], ABC):
         """
         checked = check_config(config)
         return BlockingIterator(lambda: relay(self.astream(input, checked)))
+
+    def astream_events(
+        self,
+        input: InputT,
+        config: Config | None = None,
+        *,
+        version: Literal["v2"] = "v2",
+        include_names: Collection[str] | None = None,
+        include_types: Collection[str] | None = None,
+        include_tags: Collection[str] | None = None,
+        exclude_names: Collection[str] | None = None,
+        exclude_types: Collection[str] | None = None,
+        exclude_tags: Collection[str] | None = None,
+        high_water_mark: int = DEFAULT_HIGH_WATER_MARK,
+    ) -> RunStream[StreamEvent]:
+        """Call it piece by piece, as :meth:`astream` does, and stream what goes on inside, in all its steps.
+
+        Args:
+            input: what the first step takes.
+            config: as for :meth:`ainvoke`.
+            version: there is only "v2".
+            include_names: show events of work with one of these names.
+            include_types: or of one of these types: `chain`, `chat_model`, `tool`, `prompt`, `parser`; or custom events
+                of these names.
+            include_tags: or with one of these tags.
+            exclude_names: but not those with one of these names.
+            exclude_types: nor of one of these types.
+            exclude_tags: nor with one of these tags.
+            high_water_mark: events that may be unread before the steps are made to wait.
+
+        Returns:
+            A stream of events: iterate it, or enter it with `async with` first. Leaving it ends the call.
+
+        Raises:
+            ValueError: there is no such version or type.
+
+        Example:
+            ```python
+            from penstock.runnables import ChatPromptTemplate, StrOutputParser
+            from penstock.testing import ScriptedChatModel
+
+            model = ScriptedChatModel([["Cats ", "sleep"]], cycle=True)
+            chain = ChatPromptTemplate.from_template("{topic}?") | model | StrOutputParser()
+            events = chain.astream_events({"topic": "cats"}, version="v2", include_types=["chat_model"])
+            assert [e["data"]["chunk"].text async for e in events if "chunk" in e["data"]] == ["Cats ", "sleep", ""]
+            ```
+        """
+
+        async def read(given: Config) -> Any:
+            async with self.astream(input, given) as pieces:
+                return add_up([piece async for piece in pieces])
+
+        return stream_events(
+            self.name,
+            read,
+            input,
+            check_config(config),
+            version=version,
+            selection=select_events(
+                include_names, include_types, include_tags, exclude_names, exclude_types, exclude_tags
+            ),
+            high_water_mark=high_water_mark,
+        )
 
     async def abatch(
         self,

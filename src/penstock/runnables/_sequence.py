@@ -7,6 +7,7 @@ from typing import Any
 
 from anyio.abc import TaskGroup
 
+from ..runtime._spans import relinked
 from ._coerce import as_step
 from ._config import Config, for_steps
 from ._flow import close
@@ -49,8 +50,8 @@ class RunnableSequence(Runnable[InputT, OutputT]):
 
     async def _compute(self, value: Any, config: Config) -> Any:
         config = for_steps(config)
-        for step in self.steps:
-            value = await step._call(value, config)
+        for number, step in enumerate(self.steps, 1):
+            value = await step._call(value, relinked(config, f"seq:step:{number}"))
         return value
 
     async def _transform(
@@ -58,8 +59,9 @@ class RunnableSequence(Runnable[InputT, OutputT]):
     ) -> AsyncGenerator[Any, None]:
         config = for_steps(config)
         opened: list[AsyncGenerator[Any, None]] = []
-        for step in self.steps:
-            opened.append(step._pieces(opened[-1] if opened else source, config, group))
+        for number, step in enumerate(self.steps, 1):
+            own = relinked(config, f"seq:step:{number}")
+            opened.append(step._pieces(opened[-1] if opened else source, own, group))
         try:
             async for piece in opened[-1]:
                 yield piece

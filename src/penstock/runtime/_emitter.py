@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import Any
 
 from ..streams import DONE, Port, Receipt
@@ -44,7 +44,7 @@ class Receipts:
 
     __slots__ = ("_written",)
 
-    def __init__(self, written: Sequence[Port | Receipt]) -> None:
+    def __init__(self, written: Sequence[Awaitable[Any]]) -> None:
         self._written = written
 
     def __await__(self) -> Generator[Any, Any, None]:

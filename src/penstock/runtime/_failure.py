@@ -51,6 +51,18 @@ def plain_error(error: Exception) -> Exception:
     return error
 
 
+def is_cancellation(error: BaseException) -> bool:
+    """Whether work has ended with this only because nobody wants it any more."""
+    if isinstance(error, (Exception, KeyboardInterrupt, SystemExit)):
+        return False
+    if isinstance(error, GeneratorExit):
+        return True
+    try:
+        return isinstance(error, anyio.get_cancelled_exc_class())
+    except RuntimeError:  # in a worker thread
+        return True
+
+
 def without_cancellation(error: BaseException) -> BaseException | None:
     """What is left of an exception when the loop's cancellation is taken out of it; None if that was all."""
     cancelled = anyio.get_cancelled_exc_class()  # noqa: ASYNC118 - split() needs the class

@@ -1,18 +1,20 @@
 """Libraries that carry a run's settings in a context variable of their own, and how an attempt sets it.
 
 The runtime knows such a library by name only.  When the program has imported it, the integration is imported, too,
-and registers a hook, which from then on prepares the context of every attempt.
+and registers a bridge, which from then on prepares the context of every attempt, and translates between that library's
+callbacks and our spans.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from ._loop import GraphRun
+    from ._observer import Observer, Span
     from ._task import Attempt
 
 logger = logging.getLogger("penstock")
@@ -20,54 +22,51 @@ logger = logging.getLogger("penstock")
 LANGCHAIN = "langchain_core.runnables.config"
 """Without this module there is nothing of LangChain's that could be called."""
 
-_INTEGRATION = "penstock.integrations.langchain"
+INTEGRATION = "penstock.integrations.langchain"
 
-Hook = Callable[["Attempt"], None]
-RunHook = Callable[["GraphRun"], None]
 
-_hooks: list[Hook] = []
-_run_hooks: list[RunHook] = []
+class Bridge(Protocol):
+    """What the integration of such a library does for the runtime."""
+
+    def prepare(self, attempt: Attempt) -> None:
+        """Set that library's config in the context of an attempt, before its node starts."""
+
+    def enter(self, span: Span) -> Callable[[], object]:
+        """Set that library's config to what is inside of a span; returns what takes it back."""
+
+    def find(self, span: Span | None) -> tuple[Span | None, Sequence[Observer]]:
+        """The span around the calling code, where ours is the given one; and who of that library observes it."""
+
+    def is_callbacks(self, value: Any) -> bool:
+        """Whether a value is what that library calls callbacks, or one of them."""
+
+    def read(self, callbacks: Any) -> tuple[Span | None, Sequence[Observer]]:
+        """The span that callbacks come from, if it is one of ours; and observers that stand for them."""
+
+    def callbacks(self, span: Span, tags: tuple[str, ...]) -> Any:
+        """Callbacks for what is called inside of a span, by code that passes a config on by hand."""
+
+
+_bridges: list[Bridge] = []
 _loaded: list[str] = []
 
 
-class Watch(Protocol):
-    """Somebody who wants to hear how a graph's run, or a node's attempt, has ended."""
-
-    def ended(self, output: Any) -> None: ...
-    def failed(self, error: BaseException) -> None: ...
-
-
-def add_hook(hook: Hook, run_hook: RunHook) -> None:
-    """Let functions prepare the context of every attempt, and set the watch of every run, from now on.
-
-    Args:
-        hook: called with the attempt, before its node starts; may set its `watch`.
-        run_hook: called with the run of a graph, before it starts; may set its `watch`.
-    """
-    if hook not in _hooks:
-        _hooks.append(hook)
-        _run_hooks.append(run_hook)
+def add_bridge(bridge: Bridge) -> None:
+    """Let an integration take part in every run from now on."""
+    if not _bridges:
+        _bridges.append(bridge)
 
 
-def prepare(attempt: Attempt) -> None:
-    """Let the integrations prepare an attempt's context; called when one of the libraries has been imported."""
-    if not _loaded:
+def bridge() -> Bridge | None:
+    """The bridge to that library, if the program has imported it."""
+    if not _loaded and LANGCHAIN in sys.modules:
         _load()
-    for hook in _hooks:
-        hook(attempt)
-
-
-def prepare_run(run: GraphRun) -> None:
-    """Let the integrations watch a run, likewise."""
-    if not _loaded:
-        _load()
-    for hook in _run_hooks:
-        hook(run)
+    return _bridges[0] if _bridges else None
 
 
 def _load() -> None:
-    _loaded.append(_INTEGRATION)
+    _loaded.append(INTEGRATION)
     try:
-        import_module(_INTEGRATION).activate()
+        import_module(INTEGRATION).activate()
     except ImportError as error:  # the program may not even want the two together
         logger.warning("LangChain objects will not stream from nodes: %s", error)

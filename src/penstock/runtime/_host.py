@@ -21,10 +21,10 @@ import contextvars
 import logging
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import get_ident
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 
@@ -33,13 +33,18 @@ from ..errors import NodeCancelledError, RunCancelledError
 from ..streams import Merger, Projector, StreamRequest
 from ..streams._backend import loop_poster, spawn_host
 from ..types import Send
+from ._events import EventView
 from ._failure import plain_error, strip_own_frames, without_cancellation
 from ._loop import GraphRun, Pace
 from ._program import Program
 from ._slot import slot_holder
+from ._spans import Around
 from ._task import Attempt
 
 logger = logging.getLogger("penstock")
+
+NOTHING_SHOWN = StreamRequest(modes=frozenset())
+"""For a stream whose items are written by others than the feeds."""
 
 # Seconds after which somebody who waits for a cancelled run is told what holds it up.
 SLOW_END = 10.0
@@ -60,6 +65,9 @@ class Call:
         output_keys: what the result is restricted to, or None for the output schema.
         run_ahead: supersteps that may run before the reader asks for them.
         context: the caller's context variables.
+        around: what it is inside of, and who observes it.
+        identity: the `run_name` and `run_id` of its own config, if that has any.
+        view: what shows it as events, if it is to be shown so; one of its observers.
     """
 
     program: Program
@@ -72,6 +80,9 @@ class Call:
     output_keys: str | tuple[str, ...] | None = None
     run_ahead: int = 0
     context: contextvars.Context = field(default_factory=contextvars.copy_context)
+    around: Around = Around(None)
+    identity: Mapping[str, Any] = field(default_factory=dict)
+    view: EventView | None = None
 
     def open(self, *, hosted: bool, merger: Merger | None = None) -> GraphRun:
         """The graph run of this call; `merger` is where it is read."""
@@ -80,8 +91,15 @@ class Call:
         projectors: list[Projector] = [] if parent is None else [*parent.task.run.projectors]
         pace = None
         if merger is not None and self.request is not None:
-            projectors.insert(0, Projector(self.request, merger, namespace))
+            wrap = None
+            if self.view is not None:
+                self.view.merger, wrap = merger, self.view.wrap
+            projectors.insert(0, Projector(self.request, merger, namespace, wrap))
             pace = Pace(merger, self.run_ahead)
+        known = {projector.merger for projector in projectors}
+        # Of the views around a call that is none of a graph: it has no attempt that knows them.
+        others = [o for o in self.around.observers if isinstance(o, EventView) and o.merger not in known]
+        projectors += [Projector(NOTHING_SHOWN, view.merger, namespace, view.wrap) for view in others]
         return GraphRun(
             self.program,
             self.writes,
@@ -95,8 +113,34 @@ class Call:
             hosted=hosted,
             pace=pace,
             output_keys=self.output_keys,
+            around=self.around,
+            identity=self.identity,
             shown_keys=self.output_keys or self.program.output_keys if self.request is None else None,
         )
+
+
+class Job(Protocol):
+    """What a host runs: a graph's run, or anything else that is shown while it runs."""
+
+    draining: bool
+
+    @property
+    def remote(self) -> bool: ...
+    async def execute(self) -> Any: ...
+    def abort(self) -> None: ...
+    def running(self) -> list[str]: ...
+
+
+class Startable(Protocol):
+    """What makes a job once it is known where it is read; `Call` for a graph."""
+
+    @property
+    def parent(self) -> Attempt | None: ...
+    @property
+    def request(self) -> StreamRequest | None: ...
+    @property
+    def context(self) -> contextvars.Context: ...
+    def open(self, *, hosted: bool, merger: Merger | None = None) -> Job: ...
 
 
 class HostedRun:
@@ -125,12 +169,12 @@ class HostedRun:
         "thread_id",
     )
 
-    def __init__(self, call: Call, on_end: Callable[[], object] | None = None) -> None:
-        self.call: Call | None = call
+    def __init__(self, call: Startable, on_end: Callable[[], object] | None = None) -> None:
+        self.call: Startable | None = call
         self._on_end = on_end
         self._regaining: anyio.CancelScope | None = None
         self.merger: Merger | None = None
-        self.graph_run: GraphRun | None = None
+        self.graph_run: Job | None = None
         self.error: BaseException | None = None
         self.result: Any = None
         self.cancelled = False

@@ -25,7 +25,7 @@ import math
 import random
 import sys
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Collection, Coroutine, Mapping, Sequence
 from threading import get_ident
 from typing import Any
 
@@ -44,16 +44,27 @@ from ..errors import (
     add_note,
 )
 from ..managed import StepProgress
-from ..streams import Feed, Merger, Projector, Throttle
+from ..streams import Feed, Merger, Port, Projector, Throttle
 from ..streams._backend import native_cancel_requested
 from ..types import Command, Namespace, Send
 from ._body import call_body
-from ._failure import attach_others, describe_failure, plain_error, without_cancellation
-from ._foreign import LANGCHAIN, Watch, prepare_run
+from ._failure import attach_others, describe_failure, is_cancellation, plain_error, without_cancellation
 from ._model_call import show_messages
+from ._observed import (
+    attempt_observed,
+    call_router_observed,
+    execute_observed,
+    observe_task,
+    open_attempt,
+    run_step_observed,
+    show_graph_update,
+    show_result,
+)
+from ._observer import Span
 from ._program import BodyKind, NodeSpec, Program, Reader
 from ._result import ParentCommand, read_result, read_route
 from ._retry import retry_delay
+from ._spans import Around
 from ._step import Frontier, Outcome, Planned, advance, commit, in_reduce_order, plan
 from ._task import Attempt, Task
 
@@ -120,12 +131,16 @@ class GraphRun:
         pace: when the next superstep may start, if somebody reads.
         output_keys: what the result is restricted to; the output schema by default.
         shown_keys: what the streams around it show of its state; everything by default.
+        around: what it is inside of, and who observes it.
+        identity: the `run_name` and `run_id` of its own config, if that has any.
     """
 
     __slots__ = (
         "_output_keys",
         "_slots",
         "_threads",
+        "around",
+        "behind",
         "clock",
         "config",
         "context",
@@ -135,6 +150,7 @@ class GraphRun:
         "frontier",
         "goto",
         "hosted",
+        "identity",
         "ids",
         "live",
         "namespace",
@@ -144,11 +160,12 @@ class GraphRun:
         "projectors",
         "remote",
         "shows_messages",
+        "span",
         "step",
+        "step_span",
         "thread_id",
         "user_context",
         "values",
-        "watch",
         "writes",
         "wrote",
     )
@@ -169,6 +186,8 @@ class GraphRun:
         pace: Pace | None = None,
         output_keys: str | tuple[str, ...] | None = None,
         shown_keys: str | tuple[str, ...] | None = None,
+        around: Around = Around(None),
+        identity: Mapping[str, Any] | None = None,
     ) -> None:
         self.program: Program = program
         self.writes: Sequence[tuple[str, Any]] = writes
@@ -200,7 +219,11 @@ class GraphRun:
         self.draining: bool = False
         self.deadline: float = math.inf
         self.wrote: bool = False
-        self.watch: Watch | None = None
+        self.around: Around = around
+        self.identity: Mapping[str, Any] = identity or {}
+        self.span: Span | None = None
+        self.step_span: Span | None = None
+        self.behind: list[Port] = []
         self._slots = self._find_slots()
         self._threads: anyio.CapacityLimiter | None = None
 
@@ -241,18 +264,11 @@ class GraphRun:
 
     async def execute(self) -> Any:
         """Run to the end; returns the output, or None if none of its keys was ever written."""
-        if LANGCHAIN in sys.modules:
-            prepare_run(self)
-        watch = self.watch
-        if watch is None:
-            return await self._execute()
         try:
-            output = await self._execute()
-        except BaseException as error:
-            watch.failed(error)
-            raise
-        watch.ended(output)
-        return output
+            return await (execute_observed(self) if self.around.observers else self._execute())
+        finally:
+            for feed in self.feeds:
+                feed.close()
 
     async def _execute(self) -> Any:
         if self.feeds:
@@ -267,10 +283,14 @@ class GraphRun:
                     "parent"
                 ) from None
             raise
-        finally:
-            for feed in self.feeds:
-                feed.close()
         return self.output()
+
+    def port_in(self, merger: Merger) -> Port | None:
+        """Where events of the run itself are written, for one reader of such."""
+        for feed in self.feeds:
+            if feed.is_in(merger):
+                return feed.own_port
+        return None
 
     def output(self) -> Any:
         """What `invoke` returns: the state restricted to the output keys."""
@@ -290,10 +310,10 @@ class GraphRun:
         goto = [target for target in self.goto if isinstance(target, str)]
         sends = [target for target in self.goto if not isinstance(target, str)]
         if program.entry.branches:
-            spec = NodeSpec(START, BodyKind.INLINE, lambda _i, _a: None, Reader(), exits=program.entry)
-            attempt = Attempt(Task(self, Planned(spec), 0, None), 1)
+            spec = NodeSpec(START, BodyKind.INLINE, lambda _i, _a: None, Reader(), program.entry, (START,))
+            attempt = Attempt(Task(self, Planned(spec), 0, dict(self.writes)), 1)
             try:
-                more_goto, more_sends = await self._route(attempt, ())
+                more_goto, more_sends = await self._route_entry(attempt)
                 goto += more_goto
                 sends += more_sends
                 await self._settle(attempt)
@@ -305,6 +325,20 @@ class GraphRun:
         self._show_state(changes)
         advance(program, self.frontier, Outcome(START, (), program.entry, goto, sends))
         await self._barrier()
+
+    async def _route_entry(self, attempt: Attempt) -> tuple[list[str], list[Any]]:
+        """Where the routers behind the start lead."""
+        if self.span is None:
+            return await self._route(attempt, ())
+        span = open_attempt(attempt)
+        try:
+            await span.receipt
+            chosen = await self._route(attempt, ())
+        except BaseException as error:
+            _ = span.fail(error, cancelled=is_cancellation(error))
+            raise
+        await show_result(attempt, attempt.task.input, streamed=False)
+        return chosen
 
     async def _supersteps(self) -> None:
         program, frontier, limit = self.program, self.frontier, self.config.recursion_limit
@@ -328,7 +362,8 @@ class GraphRun:
                 await self._announce(tasks)
             if self.pace is None:
                 await anyio.lowlevel.checkpoint()
-            outcomes = in_reduce_order(planned, await self._run(tasks))
+            results = self._run(tasks) if self.span is None else run_step_observed(self, tasks)
+            outcomes = in_reduce_order(planned, await results)
             changes = commit(program, self.values, frontier, outcomes)
             self._change(changes)
             # A superstep that only lets a key be forgotten has written nothing.
@@ -399,7 +434,7 @@ class GraphRun:
     async def _run_lone(self, task: Task) -> Outcome:
         holds_slot = task.spec.subgraph is None and await self.acquire_slot()
         try:
-            return await self._perform(task, holds_slot)
+            return await self._task(task, self._perform(task, holds_slot))
         except anyio.get_cancelled_exc_class() as cancelled:
             if self._is_cancelled():
                 raise
@@ -447,6 +482,9 @@ class GraphRun:
 
     # ---------------------------------------------------------------- one task
 
+    def _task(self, task: Task, work: Coroutine[Any, Any, Outcome]) -> Awaitable[Outcome]:
+        return work if self.span is None else observe_task(self, task, work)
+
     async def _perform(
         self, task: Task, holds_slot: bool, *, spawned: bool = False, failed: NodeError | None = None
     ) -> Outcome:
@@ -459,9 +497,7 @@ class GraphRun:
                 attempt = Attempt(task, number, holds_slot, failed)
                 self.live.add(attempt)
                 try:
-                    if attempt.watch is None:
-                        return await self._attempt(attempt)
-                    return await self._attempt_watched(attempt, attempt.watch)
+                    return await (self._attempt(attempt) if self.span is None else attempt_observed(self, attempt))
                 except ParentCommand:
                     raise
                 except Exception as error:
@@ -544,6 +580,10 @@ class GraphRun:
         await self._settle(attempt)
         if self.shows_messages and not spec.kind.is_generator:
             writes = show_messages(attempt, writes)
+        if attempt.span is not None:
+            streamed = spec.kind.is_generator
+            await show_result(attempt, dict(writes) if streamed else value, streamed=streamed)
+            await show_graph_update(self, task, writes)
         for feed in self.feeds:
             if not spec.kind.is_generator:  # a generator's updates were shown as it yielded them
                 feed.updated(task, writes)
@@ -551,18 +591,6 @@ class GraphRun:
             if feed.pending:  # hold on to the slot, so that of many sends only so many run ahead of the reader
                 await feed.flush()
         return Outcome(task.name, writes, spec.exits, goto, sends)
-
-    async def _attempt_watched(self, attempt: Attempt, watch: Watch) -> Outcome:
-        try:
-            outcome = await self._attempt(attempt)
-        except ParentCommand:
-            watch.ended(None)
-            raise
-        except BaseException as error:
-            watch.failed(error)
-            raise
-        watch.ended(dict(outcome.writes))
-        return outcome
 
     def _last_of_each(self, writes: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
         """A generator may yield a key several times; where a key keeps only one value, the last one counts."""
@@ -579,6 +607,8 @@ class GraphRun:
             await self._settle(attempt)
             if self.shows_messages:
                 writes = show_messages(attempt, writes)
+            if attempt.span is not None and attempt.span.wants_chunks:
+                await attempt.span.stream(value)
             for feed in self.feeds:
                 feed.updated(task, writes)
                 await feed.relieved()
@@ -631,6 +661,9 @@ class GraphRun:
             context=attempt.context,
             hosted=self.hosted,
             shown_keys=program.output_keys,
+            around=Around(None)
+            if attempt.span is None
+            else Around(attempt.span, attempt.span.observers, attempt.span.once),
         )
         attempt.children.add(nested)
         try:
@@ -653,9 +686,12 @@ class GraphRun:
         progress = StepProgress(self.step, self.config.recursion_limit)
         goto: list[str] = []
         sends: list[Any] = []
-        for branch in task.spec.exits.branches:
+        for index, branch in enumerate(task.spec.exits.branches):
             seen = branch.reader.read(values, progress)
-            chosen = await call_body(attempt, branch.kind, branch.body, seen)
+            if attempt.span is None:
+                chosen = await call_body(attempt, branch.kind, branch.body, seen)
+            else:
+                chosen = await call_router_observed(attempt, index, branch, seen)
             more_goto, more_sends = read_route(self.program, branch, chosen)
             goto += more_goto
             sends += more_sends
@@ -679,7 +715,7 @@ class _GroupRun:
         """Run one of the tasks; raises nothing but cancellation."""
         task = self.tasks[index]
         try:
-            self.outcomes[index] = await self.run_._perform(task, holds_slot, spawned=True)
+            self.outcomes[index] = await self.run_._task(task, self.run_._perform(task, holds_slot, spawned=True))
         except GeneratorExit:
             raise
         except BaseException as raised:  # noqa: ASYNC103 - recorded, and raised by the loop

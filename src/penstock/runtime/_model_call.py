@@ -12,7 +12,10 @@ from ..constants import TAG_NOSTREAM
 from ..messages import is_message
 from ..streams import DONE
 from ..types import StreamMode
-from ._emitter import Emitter
+from ._emitter import Emitter, Receipts
+from ._failure import is_cancellation
+from ._observer import Span
+from ._spans import Around, add_tags, look_around, open_span, without_place
 from ._task import Attempt
 
 Writes = list[tuple[str, Any]]
@@ -47,6 +50,7 @@ class ModelCall:
 
     Attributes:
         metadata: what the streams are told with each chunk; empty if nobody wants to know.
+        span: what observers hear of it, or None if there are none.
 
     Example:
         ```python
@@ -65,14 +69,21 @@ class ModelCall:
         ```
     """
 
-    __slots__ = ("_attempt", "_emitter", "_id", "_silent", "metadata")
+    __slots__ = ("_attempt", "_emitter", "_id", "_silent", "metadata", "span")
 
-    def __init__(self, attempt: Attempt | None, emitter: Emitter | None, silent: bool) -> None:
+    def __init__(
+        self,
+        attempt: Attempt | None = None,
+        emitter: Emitter | None = None,
+        silent: bool = False,
+        span: Span | None = None,
+    ) -> None:
         self._attempt = attempt
         self._emitter = emitter
         self._silent = silent
         self._id: str | None = None
         self.metadata: dict[str, Any] = {}
+        self.span: Span | None = span
 
     @classmethod
     def open(
@@ -80,56 +91,101 @@ class ModelCall:
         *,
         tags: Collection[str] = (),
         metadata: Mapping[str, Any] | None = None,
-        name: str | None = None,
+        name: str = "model",
+        input: Any = None,
+        config: Mapping[str, Any] | None = None,
+        details: Mapping[str, Any] | None = None,
         attempt: Attempt | None = None,
+        observed: bool = True,
     ) -> ModelCall:
         """Begin a call.
 
         Args:
             tags: of the model; streams get those of the run, too.
             metadata: of the model, such as `ls_provider` and `ls_model_name`.
-            name: of the run that the call is, for those who watch runs.
+            name: of the call, for those who observe it.
+            input: the messages, or None if they are not known; likewise.
+            config: of the call: its `callbacks`, `run_name` and `run_id`; likewise.
+            details: `Span.details`.
             attempt: whose call it is; that of the calling code, if not given.
+            observed: False if observers hear of it from somebody else.
         """
+        own = metadata or {}
+        around = look_around(config.get("callbacks") if config else None) if observed else Around(None)
+        span = None
+        if around.observers:
+            span = open_span(
+                "chat_model",
+                name,
+                config,
+                input=input,
+                knows_input=input is not None,
+                tags=tags,
+                metadata=own,
+                details=details or {},
+                around=around,
+            )
         scope = maybe_scope() if attempt is None else attempt
         if not isinstance(scope, Attempt):
-            return cls(None, None, False)
+            return cls(span=span)
+        if around.span is not None:
+            tags = add_tags(around.span.child_tags, tags)
+            own = {**without_place(around.span.child_metadata), **own}
         silent = TAG_NOSTREAM in tags or TAG_NOSTREAM in scope.task.tags
-        call = cls(scope, None if silent else scope.emitter("messages", tags), silent)
+        call = cls(scope, None if silent else scope.emitter("messages", tags), silent, span)
         if call._emitter is not None:
-            call.metadata = _call_metadata(scope, tags, metadata or {})
+            call.metadata = _call_metadata(scope, tags, own)
         return call
 
     @property
     def wanted(self) -> bool:
         """Whether somebody wants to see the chunks; if not, a model need not stream."""
-        return self._emitter is not None
+        return self._emitter is not None or (self.span is not None and self.span.wants_chunks)
 
-    def emit(self, chunk: Any) -> Awaitable[None]:
+    @property
+    def begun(self) -> Awaitable[Any]:
+        """Something to await before the work begins: it waits while a reader of events is behind."""
+        return DONE if self.span is None else self.span.receipt
+
+    def emit(self, chunk: Any, *, whole: bool = False) -> Awaitable[Any]:
         """Show a chunk, or a whole message of a model that does not stream.
 
         Args:
             chunk: a message chunk; all those of a call have one id.
+            whole: whether it is the whole message, which observers hear of when the call ends.
 
         Returns:
             Something to await: while the reader is slow it holds the model back.
         """
+        span = self.span
+        told = None if span is None or whole or not span.wants_chunks else span.stream(chunk)
         emit = self._emitter
         if emit is None:
-            return DONE
+            return DONE if told is None else told
         if chunk.id != self._id:
             self._id = chunk.id
             self._has_seen(chunk.id)
-        return emit((chunk, self.metadata))
+        written = emit((chunk, self.metadata))
+        return written if told is None else Receipts([written, told])
 
-    def finished(self, message: Any) -> None:
+    def finished(self, message: Any, output: Any = None) -> Awaitable[Any]:
         """Tell what the call gave: the message is not shown again when a node returns it.
 
         Args:
             message: the whole message.
+            output: what observers are told that it gave, if that is something else.
+
+        Returns:
+            Something to await, as for `emit`.
         """
         if self._emitter is not None or self._silent:
             self._has_seen(message.id)
+        return DONE if self.span is None else self.span.end(message if output is None else output)
+
+    def failed(self, error: BaseException) -> None:
+        """Tell that the call has failed, or that nobody wants the rest of it."""
+        if self.span is not None:
+            _ = self.span.fail(error, cancelled=is_cancellation(error))
 
     def _has_seen(self, ident: str | None) -> None:
         if self._attempt is None or ident is None:

@@ -18,7 +18,7 @@ from typing_extensions import Self
 from ..config import maybe_scope
 from ..errors import RunCancelledError, StreamBusyError
 from ..streams import DONE, Merger, Receipt
-from ._host import Call, HostedRun, _report
+from ._host import HostedRun, Startable, _report
 
 ChunkT = TypeVar("ChunkT")
 
@@ -82,7 +82,7 @@ class RunStream(AsyncIterator[ChunkT], Generic[ChunkT]):
 
     __slots__ = ("__weakref__", "_closed", "_failed", "_group", "_run", "_streak", "_strict")
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Startable) -> None:
         self._run = HostedRun(call)
         self._group: TaskGroup | None = None
         self._strict = False

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import contextvars
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..config import RunConfig, RunnableConfig, TaskScope
 from ..config._scope import _current
 from ..errors import NodeError
-from ..streams import Feed, Port, Throttle, no_writer, no_writer_in_thread
+from ..streams import Feed, Merger, Port, Throttle, no_writer, no_writer_in_thread
 from ..types import Namespace, Send, StreamMode, StreamWriter
-from ._emitter import Emitter, Target
-from ._foreign import LANGCHAIN, Watch, prepare
+from ._emitter import Emitter, Receipts, Target
+from ._foreign import LANGCHAIN, bridge
+from ._observer import Span
 from ._program import NodeSpec
 from ._runtime import ExecutionInfo, Runtime
+from ._spans import callbacks_by_hand, look_around
 from ._step import Planned
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 class Task:
     """A node to run in one superstep, with its input."""
 
-    __slots__ = ("_id", "attempt", "calls", "index", "input", "run", "send", "spec", "step")
+    __slots__ = ("_id", "attempt", "calls", "index", "input", "run", "send", "span", "spec", "step")
 
     def __init__(self, run: GraphRun, planned: Planned, step: int, input_: Any) -> None:
         self.run: GraphRun = run
@@ -40,6 +42,7 @@ class Task:
         self.input: Any = input_
         self.attempt: int = 1
         self.calls: int = 0  # of graphs, all attempts together
+        self.span: Span | None = None
         self._id: str | None = None
 
     @property
@@ -107,7 +110,7 @@ class Attempt(TaskScope):
         "_lent",
         "_writer",
         "aborted",
-        "callbacks",
+        "behind",
         "children",
         "context",
         "ended",
@@ -115,9 +118,9 @@ class Attempt(TaskScope):
         "holds_slot",
         "number",
         "ports",
+        "span",
         "task",
         "throttle",
-        "watch",
         "writes",
     )
 
@@ -138,10 +141,16 @@ class Attempt(TaskScope):
         self.ports: list[Port] = []
         self.writes: Sequence[tuple[str, Any]] = ()
         self._lent = 0
-        self.callbacks: Callable[[], Any] | None = None  # gives LangChain's, if that is there
-        self.watch: Watch | None = None
-        if LANGCHAIN in sys.modules:
-            prepare(self)
+        self.span: Span | None = None
+        self.behind: list[Port] = []
+        if run.span is None and LANGCHAIN in sys.modules:
+            self.connect()
+
+    def connect(self) -> None:
+        """Let LangChain's objects find the run, if they are there."""
+        foreign = bridge()
+        if foreign is not None:
+            foreign.prepare(self)
 
     # ---------------------------------------------------------------- what the node can ask for
 
@@ -152,6 +161,11 @@ class Attempt(TaskScope):
         return self._writer
 
     def _open_writer(self) -> StreamWriter:
+        writer = self._open_custom()
+        span = self.span
+        return writer if span is None else _ObservedWriter(writer, span)
+
+    def _open_custom(self) -> StreamWriter:
         feed = self.custom_feed()
         blocking = self.task.spec.kind.in_thread
         writer = no_writer if feed is None else feed.writer(self.task, blocking=blocking, attempt=self.number)
@@ -187,6 +201,18 @@ class Attempt(TaskScope):
         feeds = [feed for feed in self.task.run.feeds if feed.asks(mode, self.task, tags)]
         return Emitter([self._target(feed, mode) for feed in feeds]) if feeds else None
 
+    def port_in(self, merger: Merger) -> Port | None:
+        """Where events of what goes on in it are written, for one reader of such."""
+        for port in self.ports:
+            if port.merger is merger and not port.lossy:
+                return port
+        for feed in self.task.run.feeds:
+            if feed.is_in(merger):
+                port = feed.plain_port(blocking=self.task.spec.kind.in_thread)
+                self._adopt(port)
+                return port
+        return None
+
     def _target(self, feed: Feed, mode: StreamMode) -> Target:
         if feed is self.custom_feed():
             _ = self.writer  # opens its port: what the node writes itself is to keep its order with these chunks
@@ -204,8 +230,8 @@ class Attempt(TaskScope):
     def config(self) -> RunnableConfig:
         config = self.run_config.as_dict()
         config["metadata"] = self.task.metadata(self.number)
-        callbacks = None if self.callbacks is None else self.callbacks()
-        if callbacks is not None:  # for what the config is passed on to: runs below the one that these name
+        callbacks = callbacks_by_hand(look_around())
+        if callbacks is not None:  # for what the config is passed on to: work inside of this one
             config["callbacks"] = callbacks
             config.pop("run_name", None)
             config.pop("run_id", None)
@@ -264,7 +290,6 @@ class Attempt(TaskScope):
             port.close()
         # All of them lead back here. Without them reference counts free the run, and nothing waits for the collector.
         self.context = _NO_CONTEXT
-        self.callbacks = None
         self.throttle.ports.clear()
 
     def abort(self) -> None:
@@ -274,3 +299,17 @@ class Attempt(TaskScope):
             port.close(aborted=True)
         for child in list(self.children):
             child.abort()
+
+
+class _ObservedWriter:
+    """A stream writer whose chunks observers hear of as well."""
+
+    __slots__ = ("_span", "_write")
+
+    def __init__(self, write: StreamWriter, span: Span) -> None:
+        self._write = write
+        self._span = span
+
+    def __call__(self, chunk: Any, /) -> Receipts:
+        written = self._write(chunk)
+        return Receipts([written, self._span.dispatch("custom", chunk)])

@@ -8,6 +8,7 @@ those chunks and no others.  A graph run that nobody watches has no feed at all.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from threading import get_ident
 from typing import Any, Protocol
@@ -49,6 +50,15 @@ class GraphView(Protocol):
 class Feed:
     """Shows one graph run to one stream.
 
+    Args:
+        request: what the stream's caller asked for.
+        merger: the stream.
+        namespace: where the graph run lies.
+        graph: the graph.
+        keys: what it shows of its state.
+        seen: ids of messages that the stream has shown.
+        wrap: turns each item into what the reader gets.
+
     Attributes:
         values: whether `values` chunks are wanted; likewise the others.
         remote: whether this graph run lives on another loop than the stream.
@@ -65,6 +75,7 @@ class Feed:
         "_port",
         "_request",
         "_wanted",
+        "_wrap",
         "custom",
         "messages",
         "remote",
@@ -83,8 +94,10 @@ class Feed:
         keys: str | Collection[str] | None,
         *,
         seen: set[str],
+        wrap: Callable[[Any], Any] | None = None,
     ) -> None:
         self._request = request
+        self._wrap = wrap
         self._merger = merger
         self._namespace = namespace
         self.remote: bool = get_ident() != merger.thread_id
@@ -206,8 +219,17 @@ class Feed:
                 return port
         return self._open(mode, blocking, None)
 
-    def _open(self, mode: StreamMode, blocking: bool, shape: Callable[[Any], Any] | None) -> Port:
-        policy = self._request.policy(mode)
+    @property
+    def own_port(self) -> Port:
+        """The port for what is told of the graph run itself."""
+        return self._port
+
+    def plain_port(self, *, blocking: bool) -> Port:
+        """A port for what a task is to write as it is, of no mode."""
+        return self._open(None, blocking, None)
+
+    def _open(self, mode: StreamMode | None, blocking: bool, shape: Callable[[Any], Any] | None) -> Port:
+        policy = "wait" if mode is None else self._request.policy(mode)
         if self._home is not None:
             return RemotePort(self._merger, self._home, policy, shape=shape)
         return Port(self._merger, policy, blocking=blocking, shape=shape)
@@ -297,6 +319,10 @@ class Feed:
                 self._port.put(item)
 
     def _shape(self, mode: StreamMode, data: Any) -> Any:
+        item = self._shape_item(mode, data)
+        return item if self._wrap is None else self._wrap(item)
+
+    def _shape_item(self, mode: StreamMode, data: Any) -> Any:
         request = self._request
         if request.version == "v2":
             part = {"type": mode, "ns": self._namespace, "data": data}
@@ -319,6 +345,8 @@ class Feed:
             shape = (lambda c: (ns, mode, c)) if request.tagged else (lambda c: (ns, c))
         else:
             shape = (lambda c: (mode, c)) if request.tagged else None
+        if self._wrap is not None:
+            shape = self._wrap if shape is None else _both(shape, self._wrap)
         if mode not in request.printed:
             return shape
 
@@ -331,6 +359,10 @@ class Feed:
     def _print(self, mode: StreamMode, data: Any) -> None:
         where = "|".join(self._namespace)
         print(f"[{mode}] {where}: {data!r}" if where else f"[{mode}] {data!r}")
+
+
+def _both(first: Callable[[Any], Any], second: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda chunk: second(first(chunk))
 
 
 def _printing(shape: Callable[[Any], Any] | None) -> StreamWriter:
@@ -378,16 +410,25 @@ class Projector:
 
     Args:
         request: what the stream's caller asked for.
-        merger: where the chunks go.
-        base: namespace of the graph that was streamed; what lies inside of it is a subgraph.
+        merger: the stream.
+        base: where the graph that was called lies.
+        wrap: turns each item into what the reader gets; then graphs that show nothing have a feed as well, for what
+            others write of them.
     """
 
-    __slots__ = ("_base", "merger", "request", "seen")
+    __slots__ = ("_base", "_wrap", "merger", "request", "seen")
 
-    def __init__(self, request: StreamRequest, merger: Merger, base: Namespace = ()) -> None:
+    def __init__(
+        self,
+        request: StreamRequest,
+        merger: Merger,
+        base: Namespace = (),
+        wrap: Callable[[Any], Any] | None = None,
+    ) -> None:
         self.request: StreamRequest = request
         self.merger: Merger = merger
         self._base = len(base)
+        self._wrap = wrap
         self.seen: set[str] = set()
 
     def feed(self, namespace: Namespace, graph: GraphView, keys: str | Collection[str] | None = None) -> Feed | None:
@@ -399,13 +440,18 @@ class Projector:
             keys: what a subgraph shows of its state, None for everything; the root shows what was asked for.
         """
         root = len(namespace) == self._base
-        if not root and not self.request.subgraphs:
+        shows = self._shows(namespace, root)
+        if not shows and self._wrap is None:
             return None
-        only = self.request.only
-        if only is not None and not only.graph(path_of(namespace[self._base :])):
-            return None
+        request = self.request if shows else replace(self.request, modes=frozenset(), printed=frozenset())
         shown = self.request.output_keys if root else keys
-        return Feed(self.request, self.merger, namespace, graph, shown, seen=self.seen)
+        return Feed(request, self.merger, namespace, graph, shown, seen=self.seen, wrap=self._wrap)
+
+    def _shows(self, namespace: Namespace, root: bool) -> bool:
+        if not root and not self.request.subgraphs:
+            return False
+        only = self.request.only
+        return only is None or only.graph(path_of(namespace[self._base :]))
 
 
 def path_of(namespace: Iterable[str]) -> tuple[str, ...]:

@@ -36,9 +36,7 @@ class ToolEvents:
 
     def finished(self, output: Any) -> Awaitable[None]:
         """The tool has returned."""
-        # A copy: the state gives the message an id, and what was handed out is not to change.
-        shown: Any = output
-        return self._write("tool-finished", output=shown.model_copy() if is_message(shown) else shown)
+        return self._write("tool-finished", output=shown(output))
 
     def failed(self, error: BaseException) -> Awaitable[None]:
         """The tool has raised."""
@@ -46,6 +44,11 @@ class ToolEvents:
 
     def _write(self, event: str, **fields: Any) -> Awaitable[None]:
         return self._emit({"event": event, "tool_call_id": self.call_id, **fields})
+
+
+def shown(output: Any) -> Any:
+    """What a tool has returned, as it is handed out: the state gives a message an id, which is not to change it."""
+    return output.model_copy() if is_message(output) else output
 
 
 def open_events(call_id: str | None, tags: Collection[str]) -> ToolEvents | None:

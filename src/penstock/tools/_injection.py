@@ -12,6 +12,7 @@ from typing import Any, Union, cast, get_args, get_origin
 from .._shapes import take_apart
 from ..config import RunnableConfig, TaskScope, maybe_scope, parse_config
 from ..errors import OutsideRunError, ToolCallError, nearest
+from ..runtime._spans import Around, callbacks_by_hand, inherited_config
 from ..types import StreamWriter
 from ._events import ToolEvents
 from ._runtime import ToolRuntime, find_state
@@ -44,6 +45,7 @@ class CallInfo:
         config: what the caller passed.
         given: values of injected parameters that the caller passed.
         events: where its events go, or None.
+        around: what it is inside of, and who observes it.
     """
 
     tool: str
@@ -51,6 +53,7 @@ class CallInfo:
     config: Mapping[str, Any] | None
     given: Mapping[str, Any]
     events: ToolEvents | None
+    around: Around = Around(None)
 
 
 _MARKS = {
@@ -137,13 +140,22 @@ def _missing(injection: Injection, call: CallInfo, scope: TaskScope | None, what
 
 def _config(injection: Injection, call: CallInfo, scope: Any) -> Any:
     if scope is None:
-        if call.config is None:
+        if call.config is None and call.around.span is None:
             return _missing(injection, call, scope, "the config of a run", "")
-        return parse_config(call.config).as_dict()
-    config = scope.config()
-    if call.config:
-        merged = parse_config(call.config, scope.run_config).as_dict()
-        config = {**merged, "metadata": {**merged.get("metadata", {}), **config.get("metadata", {})}}
+        config: dict[str, Any] = {**parse_config(call.config, inherited_config(None, call.around)).as_dict()}
+    else:
+        config = scope.config()
+        inherited = inherited_config(scope.run_config, call.around)
+        if call.config or inherited is not scope.run_config:
+            merged = parse_config(call.config, inherited).as_dict()
+            config = {**merged, "metadata": {**merged.get("metadata", {}), **config.get("metadata", {})}}
+    # That of the caller, in LangChain, too: what is called with it stands beside the tool. (What is called without is
+    # inside of it.)
+    callbacks = callbacks_by_hand(call.around)
+    if callbacks is not None:
+        config["callbacks"] = callbacks
+        config.pop("run_name", None)
+        config.pop("run_id", None)
     return config
 
 

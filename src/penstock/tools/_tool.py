@@ -5,16 +5,23 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from typing import Any
+from typing import Any, Literal, cast
 
 from .._shapes import Schema
 from ..config import RunnableConfig
 from ..errors import ToolCallError, ToolDefinitionError
 from ..messages import ToolCall
 from ..runnables import Composable
+from ..runtime import RunStream, Span
 from ..runtime._blocking import run_blocking
+from ..runtime._events import select_events
+from ..runtime._failure import is_cancellation
+from ..runtime._spans import inside, look_around, open_span
+from ..runtime._work import stream_events
+from ..streams import DEFAULT_HIGH_WATER_MARK
+from ..types import StreamEvent
 from ._docstring import read_docstring
-from ._events import open_events
+from ._events import open_events, shown
 from ._injection import CallInfo, fill_in
 from ._output import ResponseFormat, as_answer, split_result
 from ._signature import check_arguments, innermost, read_function
@@ -153,20 +160,27 @@ class Tool(Composable[Any, Any]):
         if self._is_async:
             return run_blocking(lambda: self.ainvoke(input, config, injected=injected))
         args, call = self._open(input, config, injected)
+        span = self._open_span(args, call)
         if call.events is not None:
             _ = call.events.started(self.name, args)
         try:
-            result = self._bind(args, call)()
-            if inspect.isawaitable(result):
-                awaitable = result
-                result = run_blocking(lambda: _wait_for(awaitable))
+            bound = self._bind(args, call)
+            with inside(span):
+                result = bound()
+                if inspect.isawaitable(result):
+                    awaitable = result
+                    result = run_blocking(lambda: _wait_for(awaitable))
             output = self._output(result, call)
-        except Exception as error:
-            if call.events is not None:
+        except BaseException as error:
+            if call.events is not None and isinstance(error, Exception):
                 _ = call.events.failed(error)
+            if span is not None:
+                _ = span.fail(error, cancelled=is_cancellation(error))
             raise
         if call.events is not None:
             _ = call.events.finished(output)
+        if span is not None:
+            _ = span.end(shown(output))
         return output
 
     async def ainvoke(
@@ -208,13 +222,28 @@ class Tool(Composable[Any, Any]):
             ```
         """
         args, call = self._open(input, config, injected)
+        span = self._open_span(args, call)
+        try:
+            if span is not None:
+                await span.receipt
+            output = await self._run(args, call, span)
+        except BaseException as error:
+            if span is not None:
+                _ = span.fail(error, cancelled=is_cancellation(error))
+            raise
+        if span is not None:
+            await span.end(shown(output))
+        return output
+
+    async def _run(self, args: Mapping[str, Any], call: CallInfo, span: Span | None) -> Any:
         if call.events is not None:
             await call.events.started(self.name, args)
         try:
             bound = self._bind(args, call)
-            result = await bound() if self._is_async else await in_thread(bound)
-            if inspect.isawaitable(result):  # a plain function around an async one
-                result = await result
+            with inside(span):
+                result = await bound() if self._is_async else await in_thread(bound)
+                if inspect.isawaitable(result):  # a plain function around an async one
+                    result = await result
             output = self._output(result, call)
         except Exception as error:
             if call.events is not None:
@@ -223,6 +252,74 @@ class Tool(Composable[Any, Any]):
         if call.events is not None:
             await call.events.finished(output)
         return output
+
+    def astream_events(
+        self,
+        input: ToolCall | Mapping[str, Any] | str,
+        config: RunnableConfig | None = None,
+        *,
+        version: Literal["v2"] = "v2",
+        injected: Mapping[str, Any] | None = None,
+        include_names: Collection[str] | None = None,
+        include_types: Collection[str] | None = None,
+        include_tags: Collection[str] | None = None,
+        exclude_names: Collection[str] | None = None,
+        exclude_types: Collection[str] | None = None,
+        exclude_tags: Collection[str] | None = None,
+        high_water_mark: int = DEFAULT_HIGH_WATER_MARK,
+    ) -> RunStream[StreamEvent]:
+        """Call the tool, and stream what goes on inside of it: in the models, chains, graphs and tools it calls.
+
+        Args:
+            input: as for :meth:`ainvoke`.
+            config: as for :meth:`ainvoke`.
+            version: there is only "v2".
+            injected: as for :meth:`ainvoke`.
+            include_names: show events of work with one of these names.
+            include_types: or of one of these types: `chain`, `chat_model`, `tool`, `prompt`, `parser`; or custom events
+                of these names.
+            include_tags: or with one of these tags.
+            exclude_names: but not those with one of these names.
+            exclude_types: nor of one of these types.
+            exclude_tags: nor with one of these tags.
+            high_water_mark: events that may be unread before the tool is made to wait.
+
+        Returns:
+            A stream of events: iterate it, or enter it with `async with` first. Leaving it ends the call.
+
+        Raises:
+            ValueError: there is no such version or type.
+
+        Example:
+            ```python
+            from penstock.runnables import ChatPromptTemplate, StrOutputParser
+            from penstock.testing import ScriptedChatModel
+            from penstock.tools import tool
+
+            model = ScriptedChatModel(["Bees fly anyway"], cycle=True)
+
+            @tool
+            async def summarize(text: str) -> str:
+                \"\"\"Summarize a text.\"\"\"
+                chain = ChatPromptTemplate.from_template("Summarize: {text}") | model | StrOutputParser()
+                return await chain.ainvoke({"text": text})
+
+            events = summarize.astream_events({"text": "..."}, version="v2")
+            answers = [e["data"]["output"].text async for e in events if e["event"] == "on_chat_model_end"]
+            assert answers == ["Bees fly anyway"]
+            ```
+        """
+        return stream_events(
+            self.name,
+            lambda given: self.ainvoke(input, cast("RunnableConfig", given), injected=injected),
+            input,
+            config,
+            version=version,
+            selection=select_events(
+                include_names, include_types, include_tags, exclude_names, exclude_types, exclude_tags
+            ),
+            high_water_mark=high_water_mark,
+        )
 
     def _open(self, input_: Any, config: Any, injected: Mapping[str, Any] | None) -> tuple[Mapping[str, Any], CallInfo]:
         """The arguments, and whose they are."""
@@ -240,7 +337,22 @@ class Tool(Composable[Any, Any]):
             args = {self._signature.names[0]: input_}
         args = check_arguments(self.name, args)
         events = open_events(call_id, [*self.tags, *((config or {}).get("tags") or ())])
-        return args, CallInfo(self.name, call_id, config, injected or {}, events)
+        around = look_around(config.get("callbacks") if config else None)
+        return args, CallInfo(self.name, call_id, config, injected or {}, events, around)
+
+    def _open_span(self, args: Mapping[str, Any], call: CallInfo) -> Span | None:
+        if not call.around.observers and not call.config:
+            return None
+        return open_span(
+            "tool",
+            self.name,
+            call.config,
+            input=args,
+            tags=self.tags,
+            metadata=self.metadata,
+            details={"tool_call_id": call.call_id, "description": self.description},
+            around=call.around,
+        )
 
     def _is_tool_call(self, value: Any) -> bool:
         if not isinstance(value, Mapping) or "args" not in value:

@@ -1,0 +1,237 @@
+"""What `astream_events` gives: what goes on in a call, as dicts, over the same bounded stream as everything else.
+
+A view is an observer that writes an event for each thing it is told of, in the name of whoever does the work: through
+the port of the attempt, of the graph's run or of the call.  So a slow reader holds back just whom it would in any other
+mode, and what is left unread is bounded.  Nothing is kept but with the spans themselves.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Awaitable, Collection
+from dataclasses import dataclass
+from typing import Any
+
+from ..streams import DONE, Merger
+from ..types import StreamEvent
+from ._observer import Observer, Span
+from ._producer import write_event
+
+_TYPES = {"graph": "chain", "attempt": "chain"}
+"""The kinds that go by another name in events."""
+
+EVENT_TYPES = ("chain", "chat_model", "tool", "prompt", "parser", "retriever", "llm")
+
+
+@dataclass(frozen=True)
+class EventSelection:
+    """Which events are wanted: those that anything included fits, or all if nothing is, but for what is excluded.
+
+    Attributes:
+        include_names: names of the work; of the event for `on_custom_event`.
+        include_types: `chain`, `chat_model`, `tool`, `prompt`, `parser`, or the name of a custom event.
+        include_tags: tags of the work.
+        exclude_names: likewise.
+        exclude_types: likewise.
+        exclude_tags: likewise.
+    """
+
+    include_names: frozenset[str] | None = None
+    include_types: frozenset[str] | None = None
+    include_tags: frozenset[str] | None = None
+    exclude_names: frozenset[str] = frozenset()
+    exclude_types: frozenset[str] = frozenset()
+    exclude_tags: frozenset[str] = frozenset()
+
+    def wants(self, name: str, event_type: str, tags: Collection[str]) -> bool:
+        """Whether events of work with this name, type and tags are wanted."""
+        names, types, labels = self.include_names, self.include_types, self.include_tags
+        if not (names is None and types is None and labels is None) and not (
+            (names is not None and name in names)
+            or (types is not None and event_type in types)
+            or (labels is not None and not labels.isdisjoint(tags))
+        ):
+            return False
+        return (
+            name not in self.exclude_names
+            and event_type not in self.exclude_types
+            and self.exclude_tags.isdisjoint(tags)
+        )
+
+
+class _Seen:
+    """A span as one view shows it: what all its events have in common."""
+
+    __slots__ = ("common", "error", "event_type", "is_root")
+
+    def __init__(self, event_type: str, common: dict[str, Any], is_root: bool) -> None:
+        self.event_type = event_type
+        self.common = common
+        self.is_root = is_root
+
+
+class EventView(Observer):
+    """Writes what it is told of into a stream.
+
+    Args:
+        selection: which events are wanted.
+        input: what the whole call was given.
+    """
+
+    _trusted = True
+
+    def __init__(self, selection: EventSelection, input: Any) -> None:
+        self._selection = selection
+        self._input = input
+        self._root: Span | None = None
+        self.merger: Merger
+
+    # ---------------------------------------------------------------- told by the run
+
+    def wants_chunks(self, span: Span) -> bool:
+        # Of a graph the stream has the chunks that were asked for, and of one inside of it none, as in LangGraph.
+        return span.kind != "graph" and self._is_wanted(span)
+
+    def started(self, span: Span) -> Awaitable[Any]:
+        if self._root is None:
+            self._root = span
+        if not self._is_wanted(span):
+            return DONE
+        seen = self._seen(span)
+        data: dict[str, Any] = {}
+        if seen.is_root:
+            data["input"] = _fresh(self._input)
+        elif span.knows_input:
+            data["input"] = _input(span)
+        return self._write(span, f"on_{seen.event_type}_start", data, seen)
+
+    def streamed(self, span: Span, chunk: Any) -> Awaitable[Any]:
+        seen: _Seen = span.notes[self]
+        return self._write(span, f"on_{seen.event_type}_stream", {"chunk": chunk}, seen)
+
+    def ended(self, span: Span, output: Any) -> Awaitable[Any]:
+        seen: _Seen | None = span.notes.get(self)
+        if seen is None:
+            return DONE
+        data = {"output": _fresh(output)}
+        if not seen.is_root:
+            data["input"] = _input(span)
+        return self._write(span, f"on_{seen.event_type}_end", data, seen)
+
+    def failed(self, span: Span, error: BaseException) -> Awaitable[Any]:
+        seen: _Seen | None = span.notes.get(self)
+        if seen is None or span.cancelled:
+            return DONE
+        data: dict[str, Any] = {"error": error, "input": _fresh(self._input) if seen.is_root else _input(span)}
+        if span.kind == "tool":
+            data["tool_call_id"] = span.details.get("tool_call_id")
+        return self._write(span, f"on_{seen.event_type}_error", data, seen)
+
+    def custom(self, span: Span, name: str, data: Any) -> Awaitable[Any]:
+        tags = (*span.once, *span.child_tags)
+        if not self._selection.wants(name, name, tags):
+            return DONE
+        event: StreamEvent = {
+            "event": "on_custom_event",
+            "name": name,
+            "run_id": span.run_id,
+            "parent_ids": self._parents(span),
+            "tags": list(tags),
+            "metadata": dict(span.child_metadata),
+            "data": data,
+        }
+        return self._put(span, event)
+
+    # ---------------------------------------------------------------- events
+
+    def wrap(self, item: Any) -> StreamEvent:
+        """A chunk of the graph whose call this shows."""
+        assert self._root is not None
+        seen = self._seen(self._root)
+        return {"event": "on_chain_stream", "data": {"chunk": item}, **seen.common}  # type: ignore[typeddict-item]
+
+    def wants_root(self, name: str, tags: Collection[str]) -> bool:
+        """Whether events of the whole call are wanted, if it is one of a graph."""
+        return self._selection.wants(name, "chain", tags)
+
+    def _is_wanted(self, span: Span) -> bool:
+        return self._selection.wants(span.name, _TYPES.get(span.kind, span.kind), span.tags)
+
+    def _seen(self, span: Span) -> _Seen:
+        seen: _Seen | None = span.notes.get(self)
+        if seen is None:
+            common = {
+                "name": span.name,
+                "run_id": span.run_id,
+                "parent_ids": self._parents(span),
+                "tags": list(span.tags),
+                "metadata": dict(span.metadata),
+            }
+            seen = span.notes[self] = _Seen(_TYPES.get(span.kind, span.kind), common, span is self._root)
+        return seen
+
+    def _parents(self, span: Span) -> list[str]:
+        return [parent.run_id for parent in span.ancestors(self)][::-1]
+
+    def _write(self, span: Span, event: str, data: dict[str, Any], seen: _Seen) -> Awaitable[Any]:
+        return self._put(span, {"event": event, "data": data, **seen.common})  # type: ignore[typeddict-item]
+
+    def _put(self, span: Span, event: StreamEvent) -> Awaitable[Any]:
+        return DONE if span.producer is None else write_event(span.producer, self.merger, event)
+
+
+def _input(span: Span) -> Any:
+    value = span.input
+    if span.kind == "chat_model":
+        return {"messages": [list(value)]} if isinstance(value, (list, tuple)) else value
+    return _fresh(value)
+
+
+def _fresh(value: Any) -> Any:
+    """A container that the reader may change without anybody noticing."""
+    return dict(value) if type(value) is dict else value
+
+
+def select_events(
+    include_names: Collection[str] | None = None,
+    include_types: Collection[str] | None = None,
+    include_tags: Collection[str] | None = None,
+    exclude_names: Collection[str] | None = None,
+    exclude_types: Collection[str] | None = None,
+    exclude_tags: Collection[str] | None = None,
+) -> EventSelection:
+    """Read the arguments that say which events are wanted.
+
+    Raises:
+        TypeError: one of them is no collection of strings.
+    """
+    return EventSelection(
+        include_names=_strings("include_names", include_names),
+        include_types=_types("include_types", include_types),
+        include_tags=_strings("include_tags", include_tags),
+        exclude_names=_strings("exclude_names", exclude_names) or frozenset(),
+        exclude_types=_types("exclude_types", exclude_types) or frozenset(),
+        exclude_tags=_strings("exclude_tags", exclude_tags) or frozenset(),
+    )
+
+
+def _strings(argument: str, value: Collection[str] | None) -> frozenset[str] | None:
+    if value is None:
+        return None
+    names = (value,) if isinstance(value, str) else value
+    if not isinstance(names, Collection) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"{argument} must be strings, got {value!r}")
+    return frozenset(names)
+
+
+def _types(argument: str, value: Collection[str] | None) -> frozenset[str] | None:
+    names = _strings(argument, value)
+    for name in sorted(names or ()):
+        # Any name could be that of a custom event, whose type it is; but hardly one that is nearly a type.
+        close = difflib.get_close_matches(name, EVENT_TYPES, n=1, cutoff=0.8)
+        if close and name not in EVENT_TYPES:
+            raise ValueError(
+                f"{argument}: there is no event type {name!r}, did you mean {close[0]!r}? Types are "
+                f"{', '.join(map(repr, EVENT_TYPES))}; a custom event can be selected by its name"
+            )
+    return names

@@ -1,0 +1,349 @@
+"""Where spans come from: the one around the calling code, and how it is found.
+
+A span is found in one of two ways, which give the same: a context variable, which follows the code into tasks and
+threads that carry their context; and the config of a call, whose `callbacks` hold a `Link` when it comes from a run,
+for code whose context was left behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar, Token
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..config import RunConfig
+from ._foreign import bridge
+from ._observer import Guard, Observer, Span, SpanKind
+
+if TYPE_CHECKING:
+    from ._producer import Producer
+
+Config = Mapping[str, Any]
+
+_PLACE = ("langgraph_", "checkpoint_ns", "thread_id")
+"""How the keys of metadata begin that say where in a graph, or in which thread, something is called."""
+
+_NOTHING: Mapping[str, Any] = {}
+
+_span: ContextVar[Span | None] = ContextVar("penstock_span", default=None)
+
+
+class Ground(Span):
+    """No piece of work: a place that observers were attached to, for what is called there.
+
+    Args:
+        around: what it is inside of.
+        observers: all of them.
+        producer: where views write what is told of what is inside.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, around: Span | None, observers: tuple[Observer, ...], producer: Producer | None = None) -> None:
+        super().__init__(
+            "chain",
+            "",
+            parent=None if around is None else around.work,
+            observers=observers,
+            producer=producer if producer is not None or around is None else around.producer,
+            child_tags=() if around is None else around.child_tags,
+            child_metadata=_NOTHING if around is None else around.child_metadata,
+            once=() if around is None else around.once,
+        )
+
+    @property
+    def work(self) -> Span | None:
+        return self.parent
+
+
+class Link:
+    """What a config carries to what is called with it: the span to be inside of.
+
+    Args:
+        span: the span around the call.
+        tags: labels of the next span only, and not of those inside of it.
+    """
+
+    __slots__ = ("span", "tags")
+
+    def __init__(self, span: Span, tags: tuple[str, ...] = ()) -> None:
+        self.span: Span = span
+        self.tags: tuple[str, ...] = tags
+
+
+class Around(NamedTuple):
+    """What a call finds around it.
+
+    Attributes:
+        span: the span it is inside of.
+        observers: those of that span, and those its own config brings.
+        once: labels of its own span only.
+    """
+
+    span: Span | None
+    observers: tuple[Observer, ...] = ()
+    once: tuple[str, ...] = ()
+
+
+_NOWHERE = Around(None)
+
+
+def look_around(callbacks: Any = None) -> Around:
+    """What a call with these `callbacks` in its config is inside of, and who observes it.
+
+    Raises:
+        TypeError: the callbacks are nothing that can observe.
+    """
+    if callbacks is None:
+        return _here()
+    if type(callbacks) is Link:
+        return Around(callbacks.span, callbacks.span.observers, callbacks.tags)
+    return _sort(callbacks)
+
+
+def _here() -> Around:
+    span, foreign = _span.get(), bridge()
+    if foreign is None:
+        return _NOWHERE if span is None else Around(span, span.observers, span.once)
+    found, observers = foreign.find(span)
+    return _with(found, observers, () if found is None else found.once)
+
+
+def _with(span: Span | None, more: Iterable[Observer], once: tuple[str, ...]) -> Around:
+    return Around(span, tuple(dict.fromkeys((*(() if span is None else span.observers), *more))), once)
+
+
+def _sort(callbacks: Any) -> Around:
+    """Look around with callbacks of several kinds."""
+    links: list[Link] = []
+    observers: list[Observer] = []
+    theirs: list[Any] = []
+    foreign = bridge()
+    for item in _items(callbacks):
+        if isinstance(item, Observer):
+            observers.append(item if item._trusted else Guard(item))
+        elif type(item) is Link:
+            links.append(item)
+        elif foreign is not None and foreign.is_callbacks(item):
+            theirs.append(item)
+        else:
+            raise TypeError(
+                f"config['callbacks'] holds {item!r} ({type(item).__name__}); expected observers (penstock.runtime."
+                "Observer), or LangChain's callback handlers or manager"
+            )
+    span, more = (None, ()) if foreign is None or not theirs else foreign.read(theirs)
+    if links:
+        return _with(links[0].span, (*observers, *more), tuple(tag for link in links for tag in link.tags))
+    here = Around(span, once=span.once) if span is not None else _here()
+    return _with(here.span, (*here.observers, *observers, *more), here.once)
+
+
+def _items(callbacks: Any) -> Sequence[Any]:
+    return callbacks if isinstance(callbacks, (list, tuple)) else [callbacks]
+
+
+def join_callbacks(first: Any, second: Any) -> Any:
+    """Both together; None is none."""
+    if first is None or second is None or first is second:
+        return second if first is None else first
+    return [*_items(first), *_items(second)]
+
+
+def current_span() -> Span | None:
+    """The innermost piece of work around the calling code that is observed; None if there is none.
+
+    Example:
+        ```python
+        from penstock.runtime import current_span
+
+        assert current_span() is None
+        ```
+    """
+    span = _here().span
+    return None if span is None else span.work
+
+
+def open_span(
+    kind: SpanKind,
+    name: str,
+    config: Config | None = None,
+    *,
+    input: Any = None,
+    knows_input: bool = True,
+    tags: Collection[str] = (),
+    metadata: Mapping[str, Any] = _NOTHING,
+    details: Mapping[str, Any] = _NOTHING,
+    around: Around | None = None,
+    producer: Producer | None = None,
+) -> Span | None:
+    """Begin a piece of work; None if nobody observes it and its config has nothing that others would inherit.
+
+    Args:
+        kind: what it is.
+        name: of it, unless its config has a `run_name`.
+        config: of the call.
+        input: what it is given.
+        knows_input: False if that is still streaming.
+        tags: of its own; those of the config are inherited by what it calls, these are not.
+        metadata: likewise.
+        details: what else there is to know.
+        around: what it is inside of, if that has been looked up.
+        producer: where views write what is told of what is inside; by default that of the span around it.
+    """
+    if around is None:
+        around = look_around(config.get("callbacks") if config else None)
+    given = config or _NOTHING
+    if not around.observers and not given.get("tags") and not given.get("metadata"):
+        return None
+    parent = around.span
+    child_tags = () if parent is None else parent.child_tags
+    child_metadata = _NOTHING if parent is None else parent.child_metadata
+    if given.get("tags"):
+        child_tags = add_tags(child_tags, given["tags"])
+    if given.get("metadata"):
+        child_metadata = {**child_metadata, **given["metadata"]}
+    span = Span(
+        kind,
+        str(given.get("run_name") or name),
+        parent=None if parent is None else parent.work,
+        observers=around.observers,
+        producer=producer if producer is not None or parent is None else parent.producer,
+        run_id=given.get("run_id"),
+        tags=add_tags((*around.once, *child_tags), tags),
+        metadata={**child_metadata, **metadata} if metadata else child_metadata,
+        child_tags=child_tags,
+        child_metadata=child_metadata,
+        input=input,
+        knows_input=knows_input,
+        details=details,
+    )
+    span.start()
+    return span
+
+
+def add_tags(base: Iterable[str], more: Iterable[str]) -> tuple[str, ...]:
+    """Both, without repetition."""
+    return tuple(dict.fromkeys((*base, *more)))
+
+
+_UNOBSERVED = Ground(None, ())
+"""Stands for work that nobody observes, so that code in it can tell that it is in one."""
+
+
+class inside:
+    """A block whose code belongs to a span. Nothing may be yielded in it.
+
+    Args:
+        span: the span, or None for work that nobody observes.
+    """
+
+    __slots__ = ("_foreign", "_manager", "_span", "_token")
+
+    def __init__(self, span: Span | None) -> None:
+        self._span = span
+
+    def __enter__(self) -> None:
+        span = self._span
+        self._token: Token[Span | None] | None
+        if span is None:
+            self._token = _span.set(_UNOBSERVED) if _span.get() is None else None
+            return
+        self._token = _span.set(span)
+        foreign = bridge()
+        self._foreign = None if foreign is None else foreign.enter(span)
+        self._manager = span.within()
+
+    def __exit__(self, *exc: object) -> None:
+        if self._span is not None:
+            if self._manager is not None:
+                self._manager.__exit__(None, None, None)
+            if self._foreign is not None:
+                self._foreign()
+        if self._token is not None:
+            _span.reset(self._token)
+
+
+def set_span(span: Span | None) -> None:
+    """Code in the calling context is inside of a span from now on."""
+    _span.set(span)
+
+
+def linked(config: Config, span: Span | None, *tags: str) -> Config:
+    """A config for what is called inside of a span.
+
+    Args:
+        config: as the span's own call got it, without what names only that.
+        span: the span, or None if there is none.
+        tags: labels of the next span only.
+    """
+    return config if span is None else {**config, "callbacks": Link(span, tags)}
+
+
+def relinked(config: Config, *tags: str) -> Config:
+    """The same config, with other labels for the next span; unchanged if nobody observes."""
+    link = config.get("callbacks") if config else None
+    return {**config, "callbacks": Link(link.span, tags)} if type(link) is Link else config
+
+
+def link_span(config: Config) -> Span | None:
+    """The span that a config made by `linked` leads to."""
+    link = config.get("callbacks") if config else None
+    return link.span if type(link) is Link else None
+
+
+def callbacks_by_hand(around: Around) -> Any:
+    """What a config holds that user code passes on: LangChain's objects must be able to read it if they are there."""
+    span = around.span
+    if span is None or not around.observers:
+        return None
+    foreign = bridge()
+    return Link(span, around.once) if foreign is None else foreign.callbacks(span, around.once)
+
+
+def inherited_config(config: RunConfig | None, around: Around) -> RunConfig | None:
+    """The config of the run around a call, with the tags and metadata of the work that the call is in."""
+    span = around.span
+    if span is None or not (span.child_tags or span.child_metadata):
+        return config
+    base = RunConfig() if config is None else config
+    # Of where it is, the run below says more.
+    metadata = {**base.metadata, **without_place(span.child_metadata)}
+    return replace(base, tags=add_tags(base.tags, span.child_tags), metadata=metadata)
+
+
+def without_place(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Metadata without what it says of a place in a graph."""
+    return {key: value for key, value in metadata.items() if not key.startswith(_PLACE)}
+
+
+@contextmanager
+def observe(*observers: Observer) -> Iterator[None]:
+    """Observe everything that is called in this block, and in the tasks and threads that are started in it.
+
+    Args:
+        observers: who is to hear of it.
+
+    Raises:
+        TypeError: one of them is no observer, or one of its methods is async.
+
+    Example:
+        ```python
+        from penstock.runnables import RunnableLambda
+        from penstock.runtime import Observer, observe
+
+        class Names(Observer):
+            heard = []
+
+            def started(self, span):
+                self.heard.append(span.name)
+
+        with observe(Names()):
+            RunnableLambda(str.upper).invoke("hello")
+        assert Names.heard == ["upper"]
+        ```
+    """
+    around = look_around(list(observers))
+    with inside(Ground(around.span, around.observers)):
+        yield
