@@ -493,6 +493,7 @@ class ChatModel(Composable[MessagesLike, AIMessage], ABC):
                     yield piece
                 else:
                     whole = piece
+                    await call.finished(piece)
                     yield _as_chunk(piece)
         except BaseException as error:
             call.failed(error)
@@ -500,7 +501,6 @@ class ChatModel(Composable[MessagesLike, AIMessage], ABC):
         finally:
             await close_quietly(source)  # noqa: ASYNC102 - shields itself
         if whole is not None:
-            await call.finished(whole)
             return
         output = None if call.span is None else sum_chunks(_without_mark(pieces))
         await call.finished(sum_chunks(pieces).to_message(), output)

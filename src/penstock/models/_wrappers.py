@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from dataclasses import replace
 from random import random
 from typing import Any
 
 import anyio
 
-from penstock.messages import AIMessage, AIMessageChunk, BaseMessage
-from penstock.runtime import retry_delay
+from penstock.messages import AIMessage, AIMessageChunk, BaseMessage, sum_chunks
+from penstock.runtime import Span, retry_delay
+from penstock.runtime._failure import is_cancellation
+from penstock.runtime._spans import Link, inside, look_around, open_span
 from penstock.types import RetryPolicy
 
 from ._chat_model import AnswerPiece, ChatModel, close_quietly
@@ -18,6 +21,8 @@ from ._settings import CallSettings
 
 class _Chain(ChatModel):
     """Asks models one after the other until one answers."""
+
+    _told_when_streamed = True
 
     def __init__(self, first: ChatModel) -> None:
         self.provider = first.provider
@@ -34,17 +39,55 @@ class _Chain(ChatModel):
         """Seconds to wait after a failed attempt before the next; None to give up."""
         raise NotImplementedError
 
+    @property
+    def _name(self) -> str:
+        """What the attempts together are called, for observers."""
+        raise NotImplementedError
+
+    def _tags(self, attempt: int) -> tuple[str, ...]:
+        """Labels of an attempt, for observers."""
+        return ()
+
     def answer(self, messages: list[BaseMessage], **options: Any) -> AsyncIterator[AnswerPiece]:
         """The first model's answer."""
         first = self._model(1)
         return first.answer(messages, **{**first._bound.options, **options})
 
     async def _invoke_once(self, messages: list[BaseMessage], settings: CallSettings) -> AIMessage:
+        span = self._open_span(messages, settings)
+        if span is None:
+            return await self._attempts(messages, settings, None)
+        try:
+            await span.receipt
+            with inside(span):
+                message = await self._attempts(messages, settings, span)
+        except BaseException as error:
+            _ = span.fail(error, cancelled=is_cancellation(error))
+            raise
+        await span.end(message)
+        return message
+
+    def _open_span(self, messages: list[BaseMessage], settings: CallSettings) -> Span | None:
+        around = look_around(settings.callbacks)
+        if not around.observers:
+            return None
+        config = {**settings.config, "tags": settings.tags, "metadata": settings.metadata}
+        return open_span("chain", self._name, config, input=messages, around=around)
+
+    def _settings(self, attempt: int, settings: CallSettings, span: Span | None) -> CallSettings:
+        """The settings of an attempt: what names the call names all of them together."""
+        inner = self._model(attempt)._bound.under(settings)
+        if span is None:
+            return inner
+        return replace(inner, callbacks=Link(span, self._tags(attempt)), run_name=None, run_id=None)
+
+    async def _attempts(
+        self, messages: list[BaseMessage], settings: CallSettings, span: Span | None
+    ) -> AIMessage:
         attempt = 1
         while True:
-            model = self._model(attempt)
             try:
-                return await model._invoke_once(messages, model._bound.under(settings))
+                return await self._model(attempt)._invoke_once(messages, self._settings(attempt, settings, span))
             except Exception as error:
                 pause = self._pause(error, attempt)
                 if pause is None:
@@ -55,10 +98,30 @@ class _Chain(ChatModel):
     async def _stream_once(
         self, messages: list[BaseMessage], settings: CallSettings
     ) -> AsyncGenerator[AIMessageChunk, None]:
+        span = self._open_span(messages, settings) if self._told_when_streamed else None
+        source = self._stream_attempts(messages, settings, span)
+        chunks: list[AIMessageChunk] = []
+        try:
+            async for chunk in source:
+                if span is not None:
+                    chunks.append(chunk)
+                yield chunk
+        except BaseException as error:
+            if span is not None:
+                _ = span.fail(error, cancelled=is_cancellation(error))
+            raise
+        finally:
+            await close_quietly(source)  # noqa: ASYNC102 - shields itself
+        if span is not None:
+            await span.end(sum_chunks(chunks))
+
+    async def _stream_attempts(
+        self, messages: list[BaseMessage], settings: CallSettings, span: Span | None
+    ) -> AsyncGenerator[AIMessageChunk, None]:
         attempt = 1
         while True:
-            model, seen = self._model(attempt), False
-            source = model._stream_once(messages, model._bound.under(settings))
+            seen = False
+            source = self._model(attempt)._stream_once(messages, self._settings(attempt, settings, span))
             try:
                 async for chunk in source:
                     seen = True
@@ -83,6 +146,7 @@ class RetryingModel(_Chain):
         super().__init__(model)
         self._inner = model
         self._wait = wait
+        self._told_when_streamed = False  # only the attempts are, as in LangChain
         self._policy = RetryPolicy(
             initial_interval=1.0,
             backoff_factor=2.0,
@@ -91,6 +155,13 @@ class RetryingModel(_Chain):
             jitter=True,
             retry_on=lambda error: isinstance(error, retry_on),
         )
+
+    @property
+    def _name(self) -> str:
+        return type(self._inner).__name__
+
+    def _tags(self, attempt: int) -> tuple[str, ...]:
+        return () if attempt == 1 else (f"retry:attempt:{attempt}",)
 
     def _model(self, attempt: int) -> ChatModel:
         return self._inner
@@ -113,6 +184,10 @@ class FallbackModel(_Chain):
         super().__init__(model)
         self._models = (model, *fallbacks)
         self._exceptions = exceptions
+
+    @property
+    def _name(self) -> str:
+        return "RunnableWithFallbacks"
 
     def _model(self, attempt: int) -> ChatModel:
         return self._models[attempt - 1]

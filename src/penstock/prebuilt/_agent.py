@@ -174,7 +174,7 @@ class _Agent:
             return
         builder.add_node(TOOLS, self._node)
         if after is None:
-            builder.add_conditional_edges(AGENT, self._after_answer, [TOOLS, self._last])
+            builder.add_conditional_edges(AGENT, self.should_continue, [TOOLS, self._last])
         else:
             router = self._after_hook(entry)
             builder.add_conditional_edges(AFTER, router, list(dict.fromkeys([entry, TOOLS, self._last])))
@@ -231,14 +231,16 @@ class _Agent:
 
     # ---------------------------------------------------------------- routers
 
-    def _after_answer(self, state: Any) -> Any:
+    # Their names show in events, and are LangGraph's.
+
+    def should_continue(self, state: Any) -> Any:
         calls = getattr(_get(state, "messages")[-1], "tool_calls", None)
         if not calls:
             return self._last
         return TOOLS if self._version == "v1" else _send(calls, state)
 
     def _after_hook(self, entry: str) -> Callable[[Any], Any]:
-        def route(state: Any) -> Any:
+        def post_model_hook_router(state: Any) -> Any:
             messages = _get(state, "messages")
             done = {m.tool_call_id for m in messages if m.type == "tool"}
             asked = next((m for m in reversed(messages) if m.type == "ai"), None)
@@ -246,10 +248,10 @@ class _Agent:
                 return _send(calls, state)
             return entry if messages[-1].type == "tool" else self._last
 
-        return route
+        return post_model_hook_router
 
     def _after_tools(self, entry: str) -> Callable[[Any], str]:
-        def route(state: Any) -> str:
+        def route_tool_responses(state: Any) -> str:
             for message in reversed(_get(state, "messages")):
                 if message.type == "tool":
                     if message.name in self._direct:
@@ -260,7 +262,7 @@ class _Agent:
                 return END if any(call["name"] in self._direct for call in calls) else entry
             return entry
 
-        return route
+        return route_tool_responses
 
 
 class _Model:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..config import maybe_scope, parse_config
-from ..runtime._spans import callbacks_by_hand, inherited_config, join_callbacks, look_around
+from ..runtime._spans import INHERITED, callbacks_by_hand, inherited_config, join_callbacks, look_around
 
 Config = Mapping[str, Any]
 
@@ -32,7 +32,7 @@ def add_configs(base: Config, more: Config) -> Config:
         return base or more
     both = {**base, **more}
     if base.get("tags") and more.get("tags"):
-        both["tags"] = list(dict.fromkeys((*base["tags"], *more["tags"])))
+        both["tags"] = sorted({*base["tags"], *more["tags"]})  # as LangChain has them
     for key in ("metadata", "configurable"):
         if base.get(key) and more.get(key):
             both[key] = {**base[key], **more[key]}
@@ -58,7 +58,8 @@ def for_function(config: Config) -> dict[str, Any]:
     around: Config = NOTHING if scope is None else {**scope.config()}
     inherited = inherited_config(None, here)
     if inherited is not None:
-        around = add_configs(around, {"tags": list(inherited.tags), "metadata": dict(inherited.metadata)})
+        inner = {key: getattr(inherited, key) for key in INHERITED}
+        around = add_configs(around, {**inner, "tags": list(inherited.tags)})
     given = dict(add_configs(around, config))
     callbacks = callbacks_by_hand(here)
     if callbacks is not None:

@@ -122,7 +122,7 @@ class EventView(Observer):
         seen: _Seen | None = span.notes.get(self)
         if seen is None or span.cancelled:
             return DONE
-        data: dict[str, Any] = {"error": error, "input": _fresh(self._input) if seen.is_root else _input(span)}
+        data: dict[str, Any] = {"error": error, "input": _input(span)}
         if span.kind == "tool":
             data["tool_call_id"] = span.details.get("tool_call_id")
         return self._write(span, f"on_{seen.event_type}_error", data, seen)

@@ -117,10 +117,9 @@ class ModelCall:
             span = open_span(
                 "chat_model",
                 name,
-                config,
+                {**(config or {}), "tags": tags},
                 input=input,
                 knows_input=input is not None,
-                tags=tags,
                 metadata=own,
                 details=details or {},
                 around=around,

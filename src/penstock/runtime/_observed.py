@@ -65,7 +65,7 @@ def _open_graph(run: GraphRun) -> Span:
     span = open_span(
         "graph",
         run.program.name,
-        {"tags": config.tags, "metadata": config.metadata, **run.identity},
+        {"tags": config.tags, "metadata": config.metadata, "configurable": config.configurable, **run.identity},
         input=dict(run.writes),
         metadata={} if "thread_id" in config.metadata else thread,
         details={"namespace": run.namespace},

@@ -86,6 +86,7 @@ class Span:
         "cancelled",
         "child_metadata",
         "child_tags",
+        "configurable",
         "details",
         "input",
         "kind",
@@ -114,6 +115,7 @@ class Span:
         metadata: Mapping[str, Any] = _NOTHING,
         child_tags: tuple[str, ...] = (),
         child_metadata: Mapping[str, Any] = _NOTHING,
+        configurable: Mapping[str, Any] = _NOTHING,
         once: tuple[str, ...] = (),
         input: Any = None,
         knows_input: bool = True,
@@ -133,6 +135,7 @@ class Span:
         self.producer: Producer | None = producer
         self.child_tags: tuple[str, ...] = child_tags
         self.child_metadata: Mapping[str, Any] = child_metadata
+        self.configurable: Mapping[str, Any] = configurable
         self.once: tuple[str, ...] = once
         self.receipt: Awaitable[Any] = DONE
         self._run_id: str | None = None if run_id is None else str(run_id)

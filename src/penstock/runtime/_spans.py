@@ -27,6 +27,9 @@ _PLACE = ("langgraph_", "checkpoint_ns", "thread_id")
 
 _NOTHING: Mapping[str, Any] = {}
 
+INHERITED = ("tags", "metadata", "configurable")
+"""What of a config is passed on to everything that is called inside of the call."""
+
 _span: ContextVar[Span | None] = ContextVar("penstock_span", default=None)
 
 
@@ -50,12 +53,17 @@ class Ground(Span):
             producer=producer if producer is not None or around is None else around.producer,
             child_tags=() if around is None else around.child_tags,
             child_metadata=_NOTHING if around is None else around.child_metadata,
+            configurable=_NOTHING if around is None else around.configurable,
             once=() if around is None else around.once,
         )
 
     @property
     def work(self) -> Span | None:
         return self.parent
+
+
+_UNOBSERVED = Ground(None, ())
+"""Stands for work that nobody observes, so that code in it can tell that it is in one."""
 
 
 class Link:
@@ -195,26 +203,21 @@ def open_span(
     if around is None:
         around = look_around(config.get("callbacks") if config else None)
     given = config or _NOTHING
-    if not around.observers and not given.get("tags") and not given.get("metadata"):
+    if not around.observers and not any(given.get(key) for key in INHERITED):
         return None
-    parent = around.span
-    child_tags = () if parent is None else parent.child_tags
-    child_metadata = _NOTHING if parent is None else parent.child_metadata
-    if given.get("tags"):
-        child_tags = add_tags(child_tags, given["tags"])
-    if given.get("metadata"):
-        child_metadata = {**child_metadata, **given["metadata"]}
+    parent = around.span or _UNOBSERVED
     span = Span(
         kind,
         str(given.get("run_name") or name),
-        parent=None if parent is None else parent.work,
+        parent=parent.work,
         observers=around.observers,
-        producer=producer if producer is not None or parent is None else parent.producer,
+        producer=producer or parent.producer,
         run_id=given.get("run_id"),
-        tags=add_tags((*around.once, *child_tags), tags),
-        metadata={**child_metadata, **metadata} if metadata else child_metadata,
-        child_tags=child_tags,
-        child_metadata=child_metadata,
+        tags=_shown_tags(parent.child_tags, around.once, given.get("tags"), tags),
+        metadata={**parent.child_metadata, **(given.get("metadata") or _NOTHING), **metadata},
+        child_tags=_shown_tags(parent.child_tags, (), given.get("tags"), ()),
+        child_metadata=_both(parent.child_metadata, given.get("metadata")),
+        configurable=_both(parent.configurable, given.get("configurable")),
         input=input,
         knows_input=knows_input,
         details=details,
@@ -223,13 +226,22 @@ def open_span(
     return span
 
 
+def _both(first: Mapping[str, Any], second: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    return {**first, **second} if second else first
+
+
+def _shown_tags(
+    inherited: tuple[str, ...], once: tuple[str, ...], given: Iterable[str] | None, own: Iterable[str]
+) -> tuple[str, ...]:
+    """In LangChain's order: those of the call's config come behind the others that came from outside."""
+    late = tuple(given or inherited)
+    early = [tag for tag in (*inherited, *once) if tag not in late]
+    return tuple(dict.fromkeys((*early, *late, *own)))
+
+
 def add_tags(base: Iterable[str], more: Iterable[str]) -> tuple[str, ...]:
     """Both, without repetition."""
     return tuple(dict.fromkeys((*base, *more)))
-
-
-_UNOBSERVED = Ground(None, ())
-"""Stands for work that nobody observes, so that code in it can tell that it is in one."""
 
 
 class inside:
@@ -305,12 +317,13 @@ def callbacks_by_hand(around: Around) -> Any:
 def inherited_config(config: RunConfig | None, around: Around) -> RunConfig | None:
     """The config of the run around a call, with the tags and metadata of the work that the call is in."""
     span = around.span
-    if span is None or not (span.child_tags or span.child_metadata):
+    if span is None or not (span.child_tags or span.child_metadata or span.configurable):
         return config
     base = RunConfig() if config is None else config
     # Of where it is, the run below says more.
     metadata = {**base.metadata, **without_place(span.child_metadata)}
-    return replace(base, tags=add_tags(base.tags, span.child_tags), metadata=metadata)
+    tags, configurable = add_tags(base.tags, span.child_tags), _both(base.configurable, span.configurable)
+    return replace(base, tags=tags, metadata=metadata, configurable=configurable)
 
 
 def without_place(metadata: Mapping[str, Any]) -> dict[str, Any]:
