@@ -160,14 +160,16 @@ def without_tool_ids(value: Any) -> Any:
 def by_producer(events: list[Any]) -> list[Any]:
     """Events by what made them, in any order of producers: for runs side by side, whose order is left open.
 
-    A producer is a run, or one branch of it: its chunks for one node, one key, one namespace.
+    A producer is a run, or one branch of it: its chunks for one node, one key, one namespace. Two tasks of one node are
+    two, so the updates of a node stand each for itself.
     """
     names = {event["run_id"]: event["name"] for event in events if event["event"] != "on_custom_event"}
     groups: dict[str, list[Any]] = {}
     for event in events:
         chunk = event["data"].get("chunk") if isinstance(event["data"], dict) else None
         path = [names.get(parent) for parent in event["parent_ids"]]
-        groups.setdefault(f"{event['run_id']} {_branch(chunk)}", []).append({**event, "run_id": "", "parent_ids": path})
+        branch = json.dumps(chunk) if not path and chunk is not None else _branch(chunk)
+        groups.setdefault(f"{event['run_id']} {branch}", []).append({**event, "run_id": "", "parent_ids": path})
     return sorted(([as_line(event) for event in renumber(group)] for group in groups.values()), key=json.dumps)
 
 
