@@ -154,7 +154,7 @@ _ANY_ORDER = "LangChain merges the tags of the call with those around it through
 UNORDERED_TAGS: dict[Key, str] = {("ev_graph_models", "configured"): _ANY_ORDER}
 """Compared but for the order of tags."""
 
-LOOSE_ON_TRIO = ("ev_graph_parallel",)
+LOOSE_ON_TRIO = ("ev_graph_parallel", "ev_graph_retries")
 """Cases in which trio may start the tasks of one superstep in either order: compared for each producer there."""
 
 AGENT_INTERNALS = ("call_model", "RunnableSequence", "Prompt")
