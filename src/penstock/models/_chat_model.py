@@ -20,7 +20,7 @@ from penstock.runnables import Composable
 from penstock.runtime import ModelCall, RunStream
 from penstock.runtime._blocking import BlockingIterator, run_blocking
 from penstock.runtime._events import select_events
-from penstock.runtime._spans import inside
+from penstock.runtime._spans import inside, look_around, room
 from penstock.runtime._work import stream_events
 from penstock.streams import DEFAULT_HIGH_WATER_MARK
 from penstock.types import StreamEvent
@@ -425,7 +425,10 @@ class ChatModel(Composable[MessagesLike, AIMessage], ABC):
             identity["ls_temperature"] = self.temperature
         return identity
 
-    def _open_call(self, messages: list[BaseMessage], settings: CallSettings) -> ModelCall:
+    async def _open_call(self, messages: list[BaseMessage], settings: CallSettings) -> ModelCall:
+        around = look_around(settings.callbacks)
+        if around.observers:
+            await room(around)
         identity = self._identity()
         if settings.options.get("temperature") is not None:
             identity["ls_temperature"] = settings.options["temperature"]
@@ -436,11 +439,12 @@ class ChatModel(Composable[MessagesLike, AIMessage], ABC):
             input=messages,
             config=settings.config,
             details={"options": settings.options},
+            around=around,
         )
 
     async def _invoke_once(self, messages: list[BaseMessage], settings: CallSettings) -> AIMessage:
         """One attempt at the whole answer, shown to whoever wants its tokens."""
-        call = self._open_call(messages, settings)
+        call = await self._open_call(messages, settings)
         try:
             await call.begun
             if call.span is None:
@@ -478,7 +482,7 @@ class ChatModel(Composable[MessagesLike, AIMessage], ABC):
         self, messages: list[BaseMessage], settings: CallSettings
     ) -> AsyncGenerator[AIMessageChunk, None]:
         """One attempt at the answer's chunks, shown to whoever wants them."""
-        call = self._open_call(messages, settings)
+        call = await self._open_call(messages, settings)
         pieces: list[AIMessageChunk] = []
         whole: AIMessage | None = None
         source = self._pieces(messages, settings)

@@ -12,7 +12,7 @@ import anyio
 from penstock.messages import AIMessage, AIMessageChunk, BaseMessage, sum_chunks
 from penstock.runtime import Span, retry_delay
 from penstock.runtime._failure import is_cancellation
-from penstock.runtime._spans import Link, inside, look_around, open_span
+from penstock.runtime._spans import Link, inside, look_around, open_span, room
 from penstock.types import RetryPolicy
 
 from ._chat_model import AnswerPiece, ChatModel, close_quietly
@@ -54,7 +54,7 @@ class _Chain(ChatModel):
         return first.answer(messages, **{**first._bound.options, **options})
 
     async def _invoke_once(self, messages: list[BaseMessage], settings: CallSettings) -> AIMessage:
-        span = self._open_span(messages, settings)
+        span = await self._open_span(messages, settings)
         if span is None:
             return await self._attempts(messages, settings, None)
         try:
@@ -67,10 +67,11 @@ class _Chain(ChatModel):
         await span.end(message)
         return message
 
-    def _open_span(self, messages: list[BaseMessage], settings: CallSettings) -> Span | None:
+    async def _open_span(self, messages: list[BaseMessage], settings: CallSettings) -> Span | None:
         around = look_around(settings.callbacks)
         if not around.observers:
             return None
+        await room(around)
         config = {**settings.config, "tags": settings.tags, "metadata": settings.metadata}
         return open_span("chain", self._name, config, input=messages, around=around)
 
@@ -98,7 +99,7 @@ class _Chain(ChatModel):
     async def _stream_once(
         self, messages: list[BaseMessage], settings: CallSettings
     ) -> AsyncGenerator[AIMessageChunk, None]:
-        span = self._open_span(messages, settings) if self._told_when_streamed else None
+        span = await self._open_span(messages, settings) if self._told_when_streamed else None
         source = self._stream_attempts(messages, settings, span)
         chunks: list[AIMessageChunk] = []
         try:

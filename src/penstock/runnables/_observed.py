@@ -10,7 +10,7 @@ from anyio.abc import TaskGroup
 from ..messages import AIMessageChunk, sum_chunks
 from ..runtime import Span
 from ..runtime._failure import is_cancellation
-from ..runtime._spans import Around, inside, linked, open_span
+from ..runtime._spans import Around, inside, linked, open_span, room
 from ._config import Config, add_configs, check_config, for_steps
 from ._flow import Once, Pieces, add, close, read_whole
 
@@ -27,6 +27,8 @@ _MANY = 256
 
 async def compute_observed(step: Runnable[Any, Any], value: Any, config: Config, around: Around) -> Any:
     """The whole output of a step, told as a span."""
+    if around.observers:
+        await room(around)
     span = open_span(step._kind, step.name, config, input=value, around=around)
     if span is None:
         return await step._compute(value, config)
@@ -69,6 +71,7 @@ async def pieces_observed(
         return
     taken = _Taken(source)
     await taken.look_ahead()
+    await room(around)
     span = open_span(step._kind, step.name, config, knows_input=False, around=around)
     assert span is not None
     given = _Sum()

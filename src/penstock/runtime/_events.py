@@ -88,6 +88,10 @@ class EventView(Observer):
 
     # ---------------------------------------------------------------- told by the run
 
+    def _room(self, span: Span) -> Awaitable[Any] | None:
+        port = None if span.producer is None else span.producer.port_in(self.merger)
+        return port if port is not None and port.pressed else None
+
     def wants_chunks(self, span: Span) -> bool:
         # Of a graph the stream has the chunks that were asked for, and of one inside of it none, as in LangGraph.
         return span.kind != "graph" and self._is_wanted(span)

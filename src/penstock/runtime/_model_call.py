@@ -95,6 +95,7 @@ class ModelCall:
         input: Any = None,
         config: Mapping[str, Any] | None = None,
         details: Mapping[str, Any] | None = None,
+        around: Around | None = None,
         attempt: Attempt | None = None,
         observed: bool = True,
     ) -> ModelCall:
@@ -107,11 +108,15 @@ class ModelCall:
             input: the messages, or None if they are not known; likewise.
             config: of the call: its `callbacks`, `run_name` and `run_id`; likewise.
             details: `Span.details`.
+            around: what it is inside of, if that has been looked up; likewise.
             attempt: whose call it is; that of the calling code, if not given.
             observed: False if observers hear of it from somebody else.
         """
         own = metadata or {}
-        around = look_around(config.get("callbacks") if config else None) if observed else Around(None)
+        if not observed:
+            around = Around(None)
+        elif around is None:
+            around = look_around(config.get("callbacks") if config else None)
         span = None
         if around.observers:
             span = open_span(

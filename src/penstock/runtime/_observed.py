@@ -18,7 +18,7 @@ from ._failure import is_cancellation
 from ._observer import Span, SpanKind
 from ._producer import flush_ports
 from ._result import ParentCommand
-from ._spans import add_tags, open_span, set_span
+from ._spans import add_tags, open_span, room, set_span
 
 if TYPE_CHECKING:
     from ._loop import GraphRun
@@ -36,6 +36,7 @@ async def execute_observed(run: GraphRun) -> Any:
     """Run a graph to its end, told as a span; returns the output."""
     if run.parent is not None and not run.remote:
         await flush_ports(run.parent.ports)  # what was told before stays before
+    await room(run.around)
     run.span = span = _open_graph(run)
     # What its nodes find around them; their own spans take its place as they start.
     run.context = context = run.context.copy()

@@ -291,6 +291,10 @@ class Observer:
     # One of our own: may hold a run back, and what it raises is the run's.
     _trusted: ClassVar[bool] = False
 
+    def _room(self, span: Span) -> Awaitable[Any] | None:
+        """What to wait for before anything more is begun inside of a span."""
+        return None
+
     def wants_chunks(self, span: Span) -> bool:
         """Whether to be told of the chunks of a span; asked once, when it starts.
 

@@ -226,6 +226,17 @@ def open_span(
     return span
 
 
+async def room(around: Around) -> None:
+    """Wait until more may be begun: of many tasks that begin at once, each would be told of before any of them waits."""
+    span = around.span
+    if span is None:
+        return
+    for observer in around.observers:
+        receipt = observer._room(span)
+        if receipt is not None:
+            await receipt
+
+
 def _both(first: Mapping[str, Any], second: Mapping[str, Any] | None) -> Mapping[str, Any]:
     return {**first, **second} if second else first
 

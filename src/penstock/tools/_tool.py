@@ -16,7 +16,7 @@ from ..runtime import RunStream, Span
 from ..runtime._blocking import run_blocking
 from ..runtime._events import select_events
 from ..runtime._failure import is_cancellation
-from ..runtime._spans import inside, look_around, open_span
+from ..runtime._spans import inside, look_around, open_span, room
 from ..runtime._work import stream_events
 from ..streams import DEFAULT_HIGH_WATER_MARK
 from ..types import StreamEvent
@@ -222,6 +222,8 @@ class Tool(Composable[Any, Any]):
             ```
         """
         args, call = self._open(input, config, injected)
+        if call.around.observers:
+            await room(call.around)
         span = self._open_span(args, call)
         try:
             if span is not None:
