@@ -16,7 +16,7 @@ from penstock.runnables import RunnableLambda, RunnableParallel
 from penstock.runtime import adispatch_custom_event, dispatch_custom_event
 from penstock.tools import tool
 from penstock.types import Send
-from tests.support import Recorder, checkpoints, collect
+from tests.support import Recorder, checkpoints
 
 from ._work import Counter, State, asking, chain_of, forever, lines, read, side_by_side, unfinished
 

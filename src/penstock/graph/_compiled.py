@@ -511,7 +511,12 @@ class CompiledStateGraph(Composable[Any, Any], Generic[StateT, ContextT, InputT,
         """
         check_version(version)
         selection = select_events(
-            include_names, include_types, include_tags, exclude_names, exclude_types, exclude_tags
+            include_names=include_names,
+            include_types=include_types,
+            include_tags=include_tags,
+            exclude_names=exclude_names,
+            exclude_types=exclude_types,
+            exclude_tags=exclude_tags,
         )
         if "overflow" in options:
             raise TypeError("astream_events() has no overflow: events are never dropped; use only= or include_types=")

@@ -119,7 +119,7 @@ class _Shown:
         if not self.wanted:
             if self._id is not None and not self._any:  # of a call tagged `nostream` its message is not shown either
                 self._any = True
-                self._call.finished(AIMessage("", id=self._id))
+                _ = self._call.finished(AIMessage("", id=self._id))
             return None
         self._id = self._id or getattr(chunk, "id", None) or f"run-{uuid4()}"
         if chunk is item:

@@ -82,9 +82,7 @@ class _Chain(ChatModel):
             return inner
         return replace(inner, callbacks=Link(span, self._tags(attempt)), run_name=None, run_id=None)
 
-    async def _attempts(
-        self, messages: list[BaseMessage], settings: CallSettings, span: Span | None
-    ) -> AIMessage:
+    async def _attempts(self, messages: list[BaseMessage], settings: CallSettings, span: Span | None) -> AIMessage:
         attempt = 1
         while True:
             try:

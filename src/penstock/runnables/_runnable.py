@@ -278,7 +278,12 @@ class Runnable(Composable[InputT, OutputT], ABC):
             check_config(config),
             version=version,
             selection=select_events(
-                include_names, include_types, include_tags, exclude_names, exclude_types, exclude_tags
+                include_names=include_names,
+                include_types=include_types,
+                include_tags=include_tags,
+                exclude_names=exclude_names,
+                exclude_types=exclude_types,
+                exclude_tags=exclude_tags,
             ),
             high_water_mark=high_water_mark,
         )

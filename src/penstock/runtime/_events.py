@@ -197,6 +197,7 @@ def _fresh(value: Any) -> Any:
 
 
 def select_events(
+    *,
     include_names: Collection[str] | None = None,
     include_types: Collection[str] | None = None,
     include_tags: Collection[str] | None = None,
@@ -222,7 +223,7 @@ def select_events(
 def _strings(argument: str, value: Collection[str] | None) -> frozenset[str] | None:
     if value is None:
         return None
-    names = (value,) if isinstance(value, str) else value
+    names: object = (value,) if isinstance(value, str) else value
     if not isinstance(names, Collection) or not all(isinstance(name, str) for name in names):
         raise TypeError(f"{argument} must be strings, got {value!r}")
     return frozenset(names)

@@ -38,7 +38,7 @@ from ._failure import plain_error, strip_own_frames, without_cancellation
 from ._loop import GraphRun, Pace
 from ._program import Program
 from ._slot import slot_holder
-from ._spans import Around
+from ._spans import NOWHERE, Around
 from ._task import Attempt
 
 logger = logging.getLogger("penstock")
@@ -80,7 +80,7 @@ class Call:
     output_keys: str | tuple[str, ...] | None = None
     run_ahead: int = 0
     context: contextvars.Context = field(default_factory=contextvars.copy_context)
-    around: Around = Around(None)
+    around: Around = NOWHERE
     identity: Mapping[str, Any] = field(default_factory=dict)
     view: EventView | None = None
 

@@ -64,7 +64,7 @@ from ._observer import Span
 from ._program import BodyKind, NodeSpec, Program, Reader
 from ._result import ParentCommand, read_result, read_route
 from ._retry import retry_delay
-from ._spans import Around
+from ._spans import NOWHERE, Around, around_span
 from ._step import Frontier, Outcome, Planned, advance, commit, in_reduce_order, plan
 from ._task import Attempt, Task
 
@@ -186,7 +186,7 @@ class GraphRun:
         pace: Pace | None = None,
         output_keys: str | tuple[str, ...] | None = None,
         shown_keys: str | tuple[str, ...] | None = None,
-        around: Around = Around(None),
+        around: Around = NOWHERE,
         identity: Mapping[str, Any] | None = None,
     ) -> None:
         self.program: Program = program
@@ -661,9 +661,7 @@ class GraphRun:
             context=attempt.context,
             hosted=self.hosted,
             shown_keys=program.output_keys,
-            around=Around(None)
-            if attempt.span is None
-            else Around(attempt.span, attempt.span.observers, attempt.span.once),
+            around=around_span(attempt.span),
         )
         attempt.children.add(nested)
         try:

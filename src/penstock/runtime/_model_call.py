@@ -15,7 +15,7 @@ from ..types import StreamMode
 from ._emitter import Emitter, Receipts
 from ._failure import is_cancellation
 from ._observer import Span
-from ._spans import Around, add_tags, look_around, open_span, without_place
+from ._spans import NOWHERE, Around, add_tags, look_around, open_span, without_place
 from ._task import Attempt
 
 Writes = list[tuple[str, Any]]
@@ -114,7 +114,7 @@ class ModelCall:
         """
         own = metadata or {}
         if not observed:
-            around = Around(None)
+            around = NOWHERE
         elif around is None:
             around = look_around(config.get("callbacks") if config else None)
         span = None

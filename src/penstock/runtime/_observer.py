@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Awaitable, Collection, Iterator, Mapping
+from collections.abc import Awaitable, Collection, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
@@ -189,7 +189,8 @@ class Span:
         """It has given a chunk."""
         listeners = self._chunk_listeners
         if len(listeners) == 1:
-            return listeners[0].streamed(self, chunk) or DONE
+            receipt: Awaitable[Any] = listeners[0].streamed(self, chunk) or DONE
+            return receipt
         return _tell([o.streamed(self, chunk) for o in listeners])
 
     def end(self, output: Any) -> Awaitable[Any]:
@@ -240,7 +241,7 @@ class _All:
     def __init__(self, receipts: list[Awaitable[Any]]) -> None:
         self._receipts = receipts
 
-    def __await__(self) -> Iterator[Any]:
+    def __await__(self) -> Generator[Any, Any, None]:
         for receipt in self._receipts:
             yield from receipt.__await__()
 

@@ -95,7 +95,13 @@ class Around(NamedTuple):
     once: tuple[str, ...] = ()
 
 
-_NOWHERE = Around(None)
+NOWHERE = Around(None)
+"""What a call finds that is inside of nothing."""
+
+
+def around_span(span: Span | None) -> Around:
+    """What is found inside of a span."""
+    return NOWHERE if span is None else Around(span, span.observers, span.once)
 
 
 def look_around(callbacks: Any = None) -> Around:
@@ -114,7 +120,7 @@ def look_around(callbacks: Any = None) -> Around:
 def _here() -> Around:
     span, foreign = _span.get(), bridge()
     if foreign is None:
-        return _NOWHERE if span is None else Around(span, span.observers, span.once)
+        return around_span(span)
     found, observers = foreign.find(span)
     return _with(found, observers, () if found is None else found.once)
 
@@ -227,7 +233,7 @@ def open_span(
 
 
 async def room(around: Around) -> None:
-    """Wait until more may be begun: of many tasks that begin at once, each would be told of before any of them waits."""
+    """Wait until more may be begun: many tasks that begin at once would all be told of before any of them waits."""
     span = around.span
     if span is None:
         return

@@ -1,4 +1,4 @@
-"""A call that is watched while it runs and is none of a graph: what `astream_events` of tools, models and chains does."""
+"""A call of something that is no graph, watched while it runs: what `astream_events` of tools, models, chains does."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from typing import Any, Union, cast, get_args, get_origin
 from .._shapes import take_apart
 from ..config import RunnableConfig, TaskScope, maybe_scope, parse_config
 from ..errors import OutsideRunError, ToolCallError, nearest
-from ..runtime._spans import Around, callbacks_by_hand, inherited_config
+from ..runtime._spans import NOWHERE, Around, callbacks_by_hand, inherited_config
 from ..types import StreamWriter
 from ._events import ToolEvents
 from ._runtime import ToolRuntime, find_state
@@ -53,7 +53,7 @@ class CallInfo:
     config: Mapping[str, Any] | None
     given: Mapping[str, Any]
     events: ToolEvents | None
-    around: Around = Around(None)
+    around: Around = NOWHERE
 
 
 _MARKS = {
