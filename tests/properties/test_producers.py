@@ -97,13 +97,18 @@ class Run:
         async def async_node(state: State, writer: StreamWriter) -> dict[str, Any]:
             seen((name, "start"))
             count = iter(range(10_000))
+            cancelled = False
             try:
                 for act in spec.acts:
                     await _act(act, writer, lambda: (name, next(count)))
+            except anyio.get_cancelled_exc_class():
+                cancelled = True
+                raise
             finally:
                 with anyio.CancelScope(shield=True):
                     for _ in range(spec.cleanup):
-                        if seen.marks.count("cancelled"):
+                        # One that was just done when the reader was cancelled writes like any other.
+                        if cancelled and seen.marks.count("cancelled"):
                             await writer("from the cleanup")
                         await anyio.lowlevel.checkpoint()
                 seen((name, "end"))
