@@ -108,8 +108,10 @@ def floors(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """The benchmarks, next to their peers; arguments after `--` are passed on (`--json`, workloads)."""
-    session.install("-e", ".[trio,uvloop]", *group("bench"))
+    """The benchmarks, next to their peers; arguments after `--` are passed on (`--json`, `--only`, `--svg`)."""
+    # LangChain's models run in penstock's nodes, too; they are to be of the version that LangGraph has beside it.
+    pins = ("--constraint", "benchmarks/peers.txt")
+    session.install("-e", ".[trio,uvloop,langchain]", *group("bench"), *pins)
     # The peers have an environment of their own, which the benchmarks make once, as benchmarks/peers.txt pins them.
     peers = Path(session.virtualenv.location).with_name("bench-peers")
     given = os.environ.get("PENSTOCK_BENCH_PEERS", str(peers))

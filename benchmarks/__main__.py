@@ -10,6 +10,7 @@ from pathlib import Path
 from . import peers, report
 from .backends import NAMES
 from .client import Seat
+from .model import Workload
 from .results import Report
 from .runner import Runner, Settings
 from .systems import SYSTEMS
@@ -20,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     workloads = [WORKLOADS[name] for name in options.only or WORKLOADS]
     if options.show:
-        print(report.render(Report.load(options.show), workloads), end="")
+        present(Report.load(options.show), workloads, options)
         return 0
     with Runner(seats(options), settings(options), say) as runner:
         try:
@@ -29,12 +30,16 @@ def main(arguments: list[str] | None = None) -> int:
             say("interrupted: showing what there is")
     if options.json:
         runner.report.save(options.json)
-    print(report.render(runner.report, workloads), end="")
+    present(runner.report, workloads, options)
     failed = report.failures(runner.report)
     for line in failed:
         say(f"failed: {line}")
     # peers may fail as they like; penstock may not
     return int(any(line.startswith("penstock/") for line in failed))
+
+
+def present(made: Report, workloads: list[Workload], options: argparse.Namespace) -> None:
+    print(report.render(made, workloads), end="")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -57,6 +62,13 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--large", action="store_true", help="also the sizes that only show growth and take long")
     made.add_argument("--repeats", type=int, help="samples of each system at each size (default 9)")
     made.add_argument("--budget", metavar="SECONDS", type=float, default=Settings.budget)
+    made.add_argument(
+        "--patience",
+        metavar="SECONDS",
+        type=float,
+        default=Settings.patience,
+        help="longest sample: a system slower than that is not asked for larger sizes (default %(default)g)",
+    )
     made.add_argument("--gc", action="store_true", help="also sample with the garbage collector left on")
     made.add_argument("--no-pin", action="store_true", help="do not pin the workers to one core")
     made.add_argument("--json", metavar="FILE", type=Path, help="keep every sample")
@@ -79,6 +91,7 @@ def settings(options: argparse.Namespace) -> Settings:
     return Settings(
         repeats=options.repeats or (3 if options.quick else Settings.repeats),
         budget=options.budget,
+        patience=options.patience,
         collecting=options.gc,
         quick=options.quick,
         large=options.large,

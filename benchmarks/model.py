@@ -1,9 +1,9 @@
-"""The nouns every other module shares: a size, a program, a workload, its targets."""
+"""The nouns every other module shares: a size, a program, a workload."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -18,6 +18,10 @@ Metric = Literal["time", "memory", "import"]
 
 Order = Literal["exact", "any", "by-source"]
 """How chunks compare with the right answer; ``by-source``: in order for each producer, not between them."""
+
+
+class Absent(Exception):
+    """What a workload needs is not there: a method still to come, or a package that is not installed."""
 
 
 def same(chunk: Any) -> Any:
@@ -37,24 +41,6 @@ class Program:
 
 
 @dataclass(frozen=True)
-class Targets:
-    """What penstock is to reach, as docs/performance.md states it; empty where nothing was promised."""
-
-    faster_than: Mapping[str, float] = field(default_factory=dict)
-    """Peer -> how many times cheaper than it."""
-    of_anyio: float | None = None
-    """At most this many times raw anyio on the same backend."""
-    of_native: Mapping[str, float] = field(default_factory=dict)
-    """Backend -> at most this many times the raw asyncio or trio program."""
-    at_most: float | None = None
-    """An absolute ceiling, in the workload's own unit."""
-    above_anyio: float | None = None
-    """At most this much more than raw anyio, in the workload's own unit."""
-    growth: float | None = None
-    """Cost per unit at any size over cost per unit at the smallest."""
-
-
-@dataclass(frozen=True)
 class Workload:
     name: str
     title: str
@@ -71,6 +57,8 @@ class Workload:
     metric: Metric = "time"
     sync: bool = False
     """The program is an ordinary function, called from a plain thread."""
+    alone: bool = False
+    """What it imports would weigh on the workloads after it: its workers end with it."""
     laps: bool = False
     """The program starts and stops the meter itself, because only a part of it is the subject."""
     graph: Callable[[GraphApi, Size], Program | None] | None = None
@@ -79,10 +67,9 @@ class Workload:
     """The same job for the raw systems."""
     needs: tuple[str, ...] = ()
     """Methods of a raw engine that ``raw`` calls; an engine without them does not have this workload."""
-    targets: Targets = Targets()
 
     def label(self, size: Size) -> str:
         """What tells this size from the workload's others."""
-        every = [*self.sizes, *self.large, self.quick]
+        every = [*self.sizes, *self.large, size]
         varying = [key for key in size if len({other.get(key) for other in every}) > 1] or list(size)
         return " ".join(f"{key}={size[key]:,}" for key in varying)

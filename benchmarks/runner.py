@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import subprocess
@@ -31,6 +32,8 @@ class Settings:
     quick: bool = False
     large: bool = False
     core: int | None = None
+    patience: float = 15.0
+    """Seconds a sample may take.  A system that would need longer, at its pace of the size before, is not asked."""
     timeout: float = 300.0
     """Seconds without an answer after which a worker counts as hung."""
 
@@ -56,6 +59,11 @@ class Case:
         # memory hardly varies, and each of its samples costs the start of a process
         return self.samples < FEWEST or (self.timed and self.spent < settings.budget)
 
+    @property
+    def pace(self) -> float | None:
+        """Seconds per sample."""
+        return self.spent / self.samples if self.samples else None
+
     def add(self) -> None:
         started = perf_counter()
         try:
@@ -77,26 +85,34 @@ class Runner(AbstractContextManager["Runner"]):
     progress: Callable[[str], None] = lambda line: None
     report: Report = field(default_factory=Report)
     _workers: dict[Seat, Worker] = field(default_factory=dict)
+    _paces: dict[tuple[str, Seat], float] = field(default_factory=dict)
+    """Seconds per sample at the last size, divided by its volume."""
 
     def __exit__(self, *exc_info: object) -> None:
-        for seat in list(self._workers):
-            self._dismiss(seat)
+        self._dismiss_all()
 
     def run(self, workloads: Iterable[Workload]) -> Report:
         self.report.machine = machine(self.settings)
+        started = perf_counter()
         for workload in workloads:
             for size in self.settings.sizes(workload):
-                self.progress(f"{workload.name} {workload.label(size)}")
+                minutes, seconds = divmod(int(perf_counter() - started), 60)
+                self.progress(f"{minutes:3}:{seconds:02} {workload.name} {workload.label(size)}")
                 self._compare(workload, size)
+            if workload.alone:
+                self._dismiss_all()
         return self.report
 
     def _compare(self, workload: Workload, size: Size) -> None:
-        cases = [self._case(workload, size, seat) for seat in self.seats]
-        self.report.results += [case.result for case in cases]
+        cases = {seat: self._case(workload, size, seat) for seat in self.seats}
+        self.report.results += [case.result for case in cases.values()]
         for _ in range(self.settings.repeats):
-            for case in cases:
+            for case in cases.values():
                 if case.wants_more(self.settings):
                     case.add()
+        for seat, case in cases.items():
+            if case.pace is not None:
+                self._paces[workload.name, seat] = case.pace / volume(size)
 
     def _case(self, workload: Workload, size: Size, seat: Seat) -> Case:
         """Check before anything is timed: a wrong answer has no speed."""
@@ -108,19 +124,29 @@ class Runner(AbstractContextManager["Runner"]):
             result.status = "absent"
         elif "error" in worker.greeting:
             result.status = worker.greeting["error"]
+        elif self._is_too_slow(workload, size, seat):
+            result.status = "too slow"
         elif workload.metric == "import":
             system = SYSTEMS[seat.system]
             # one backend is enough: what is imported does not depend on the loop that will run
-            result.status = "ok" if system.imports and seat.backend == system.backends[0] else "unsupported"
+            asked = system.imports_for(workload.name) and seat.backend == system.backends[0]
+            result.status = "ok" if asked else "unsupported"
         else:
             # holding on to all chunks would be the very memory that is to be measured
             checked = workload.quick if workload.metric == "memory" else size
+            started = perf_counter()
             try:
                 _value(worker.ask(do="check", workload=workload.name, size=dict(checked)))
             except Refused as refusal:
                 result.status = str(refusal)
                 self._replace_if_dead(seat)
+            else:
+                if perf_counter() - started > self.settings.patience:
+                    result.status = "too slow"
         return case
+
+    def _is_too_slow(self, workload: Workload, size: Size, seat: Seat) -> bool:
+        return self._paces.get((workload.name, seat), 0.0) * volume(size) > self.settings.patience
 
     def _time(self, workload: Workload, size: Size, seat: Seat, result: Result) -> None:
         scale = UNIT_SCALE["time"]
@@ -142,9 +168,10 @@ class Runner(AbstractContextManager["Runner"]):
             worker.close()
 
     def _import(self, workload: Workload, size: Size, seat: Seat, result: Result) -> None:
+        pin = "" if self.settings.core is None else f"import os; os.sched_setaffinity(0, {{{self.settings.core}}})\n"
         code = (
-            "import time; cpu, wall = time.process_time(), time.perf_counter()\n"
-            f"{SYSTEMS[seat.system].imports}\n"
+            f"{pin}import time; cpu, wall = time.process_time(), time.perf_counter()\n"
+            f"{SYSTEMS[seat.system].imports_for(workload.name)}\n"
             "print(time.process_time() - cpu, time.perf_counter() - wall)"
         )
         done = subprocess.run([seat.python, "-c", code], capture_output=True, text=True, env=environment())
@@ -167,13 +194,25 @@ class Runner(AbstractContextManager["Runner"]):
             worker = self._workers[seat] = Worker(seat, self.settings.core, self.settings.timeout)
             if worker.absent:
                 self.progress(f"{seat.label} is absent: {worker.greeting['absent']}")
-            elif version := worker.greeting.get("version"):
-                self.report.versions[seat.system] = version
+            else:
+                self._note_version(seat, worker.greeting)
         return self._workers[seat]
+
+    def _note_version(self, seat: Seat, greeting: dict[str, Any]) -> None:
+        version, python = greeting.get("version"), greeting.get("python")
+        if python and python != platform.python_version():
+            version = f"{version or ''} on Python {python}".strip()
+            self.progress(f"{seat.label} runs on Python {python}: not comparable")
+        if version:
+            self.report.versions[seat.system] = version
 
     def _replace_if_dead(self, seat: Seat) -> None:
         """A worker that died or hung is started anew for the next workload."""
         if self._workers[seat].dead:
+            self._dismiss(seat)
+
+    def _dismiss_all(self) -> None:
+        for seat in list(self._workers):
             self._dismiss(seat)
 
     def _dismiss(self, seat: Seat) -> None:
@@ -183,9 +222,16 @@ class Runner(AbstractContextManager["Runner"]):
 def _value(reply: dict[str, Any]) -> dict[str, Any]:
     if reply.get("unsupported"):
         raise Refused("unsupported")
+    if "absent" in reply:
+        raise Refused("absent")
     if "error" in reply:
         raise Refused(reply["error"])
     return reply
+
+
+def volume(size: Size) -> int:
+    """How much there is to do, roughly: what the time to do it is expected to grow with."""
+    return math.prod(size.values())
 
 
 def machine(settings: Settings) -> dict[str, Any]:

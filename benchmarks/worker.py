@@ -16,7 +16,7 @@ from typing import Any, TextIO
 
 from .backends import backend
 from .measure import Bench
-from .model import Size, Workload
+from .model import Absent, Size, Workload
 from .systems import SYSTEMS, Loaded, System
 from .workloads import WORKLOADS
 
@@ -57,10 +57,16 @@ def say(replies: TextIO, reply: dict[str, Any]) -> None:
 def version(system: System) -> str | None:
     if system.distribution is None:
         return None
+    found = installed(system.distribution) or "from source"
+    beside = installed(system.beside) if system.beside else None
+    return f"{found} with {system.beside} {beside}" if beside else found
+
+
+def installed(distribution: str) -> str | None:
     try:
-        return importlib.metadata.version(system.distribution)
+        return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
-        return "from source"
+        return None
 
 
 class Worker:
@@ -77,6 +83,8 @@ class Worker:
             if bench is None:
                 return {"unsupported": True}
             return operation(bench, request)
+        except Absent as absence:
+            return {"absent": str(absence)}
         except Exception as error:
             return {"error": f"{type(error).__name__}: {error}"}
 

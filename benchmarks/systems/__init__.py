@@ -22,11 +22,18 @@ class System:
     backends: tuple[str, ...]
     imports: str
     """What a first program imports; for the ``import`` workload."""
+    agent_imports: str = ""
+    """What a first program with an agent imports; for ``import-agent``."""
     distribution: str | None = None
     """Whose version to report."""
+    beside: str | None = None
+    """Another distribution whose version weighs on the figures, if it is installed."""
     peer: bool = False
     """Lives in the peers' environment."""
     raw: bool = False
+
+    def imports_for(self, workload: str) -> str:
+        return {"import": self.imports, "import-agent": self.agent_imports}[workload]
 
     def load(self, backend: Backend) -> Loaded:
         """Raises ImportError when the system is not installed in this interpreter."""
@@ -55,6 +62,7 @@ class Loaded:
 
 
 GRAPH_IMPORTS = "from {root}.graph import END, START, StateGraph"
+AGENT_IMPORTS = "from {root}.prebuilt import create_react_agent"
 
 SYSTEMS: dict[str, System] = {
     system.name: system
@@ -64,14 +72,18 @@ SYSTEMS: dict[str, System] = {
             "penstock",
             ("asyncio", "uvloop", "trio"),
             GRAPH_IMPORTS.format(root="penstock"),
+            AGENT_IMPORTS.format(root="penstock"),
             distribution="penstock",
+            beside="langchain-core",
         ),
         System(
             "langgraph",
             "langgraph",
             ("asyncio",),
             GRAPH_IMPORTS.format(root="langgraph"),
+            AGENT_IMPORTS.format(root="langgraph"),
             distribution="langgraph",
+            beside="langchain-core",
             peer=True,
         ),
         System(
@@ -98,9 +110,9 @@ SYSTEMS: dict[str, System] = {
             distribution="burr",
             peer=True,
         ),
-        System("raw-anyio", "raw_anyio", ("asyncio", "uvloop", "trio"), "import anyio", "anyio", raw=True),
+        System("raw-anyio", "raw_anyio", ("asyncio", "uvloop", "trio"), "import anyio", distribution="anyio", raw=True),
         System("raw-asyncio", "raw_asyncio", ("asyncio", "uvloop"), "import asyncio", raw=True),
-        System("raw-trio", "raw_trio", ("trio",), "import trio", "trio", raw=True),
+        System("raw-trio", "raw_trio", ("trio",), "import trio", distribution="trio", raw=True),
         System("floor", "floor", ("asyncio", "trio"), "", raw=True),
     )
 }

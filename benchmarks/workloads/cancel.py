@@ -6,7 +6,7 @@ from typing import Any
 
 from ..graph_api import GraphApi
 from ..measure import Meter, WrongAnswer
-from ..model import Program, Size, Targets, Workload
+from ..model import Program, Size, Workload
 from ..raw import Engine
 from .fanout import Share, Shared
 
@@ -86,5 +86,4 @@ CANCEL = Workload(
     graph=graph,
     raw=raw,
     needs=("leave",),
-    targets=Targets(faster_than={"langgraph": 2.5}),
 )

@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 
 from ..graph_api import GraphApi
 from ..measure import Meter
-from ..model import Program, Size, Targets, Workload
+from ..model import Program, Size, Workload
 from ..raw import Engine, Node, Plan, State
 
 
@@ -73,16 +73,11 @@ CHAIN = Workload(
     name="chain",
     title="chain of trivial async nodes, updates",
     unit="superstep",
-    sizes=({"nodes": 10}, {"nodes": 100}, {"nodes": 1000}),
-    large=({"nodes": 10_000},),
+    sizes=({"nodes": 10}, {"nodes": 100}, {"nodes": 1000}, {"nodes": 10_000}),
     quick={"nodes": 5},
     units=lambda size: size["nodes"],
     expected=expected,
     graph=graph,
     raw=raw,
     needs=("steps",),
-    targets=Targets(
-        faster_than={"langgraph": 12, "burr": 1, "pydantic-graph": 1},
-        of_native={"asyncio": 1.5, "uvloop": 1.5, "trio": 1.0},
-    ),
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..graph_api import GraphApi
 from ..measure import Meter
-from ..model import Program, Size, Targets, Workload
+from ..model import Program, Size, Workload
 from ..raw import Engine
 from ..tempo import write_all
 from .tokens import Spoken
@@ -60,13 +60,11 @@ DEPTH = Workload(
     name="depth",
     title="tokens from subgraphs, in bursts, subgraphs=True",
     unit="token",
-    sizes=({"depth": 1, "chunks": 10_000}, {"depth": 8, "chunks": 10_000}),
-    large=({"depth": 64, "chunks": 10_000},),
+    sizes=({"depth": 1, "chunks": 10_000}, {"depth": 8, "chunks": 10_000}, {"depth": 64, "chunks": 10_000}),
     quick={"depth": 2, "chunks": 100},
     units=lambda size: size["chunks"],
     expected=expected,
     graph=graph,
     raw=raw,
     needs=("pour",),
-    targets=Targets(faster_than={"langgraph": 6}, growth=1.1),
 )

@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypedDict
 
 from ..graph_api import GraphApi
 from ..measure import Meter
-from ..model import Program, Size, Targets, Workload
+from ..model import Program, Size, Workload
 from ..raw import Engine
 
 
@@ -62,8 +62,7 @@ FANOUT = Workload(
     name="fanout",
     title="nodes of one superstep (Send), updates",
     unit="node",
-    sizes=({"nodes": 10}, {"nodes": 100}, {"nodes": 1000}),
-    large=({"nodes": 10_000},),
+    sizes=({"nodes": 100}, {"nodes": 1000}, {"nodes": 10_000}),
     quick={"nodes": 5},
     units=lambda size: size["nodes"],
     expected=lambda size: range(size["nodes"]),
@@ -71,5 +70,4 @@ FANOUT = Workload(
     graph=graph,
     raw=raw,
     needs=("fanout",),
-    targets=Targets(faster_than={"langgraph": 6}, of_anyio=1.3),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..graph_api import GraphApi
 from ..measure import Meter
-from ..model import Program, Size, Targets, Workload
+from ..model import Program, Size, Workload
 from ..raw import Engine
 from .chain import compiled, plan, read
 
@@ -47,5 +47,4 @@ FIRST_CHUNK = Workload(
     graph=graph,
     raw=raw,
     needs=("first",),
-    targets=Targets(faster_than={"langgraph": 8}, of_anyio=1.0),
 )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ..model import Targets, Workload
+from dataclasses import replace
+
+from ..model import Workload
 
 IMPORT = Workload(
     name="import",
@@ -13,5 +15,5 @@ IMPORT = Workload(
     units=lambda size: 1,
     expected=lambda size: (),
     metric="import",
-    targets=Targets(above_anyio=60),
 )
+IMPORT_AGENT = replace(IMPORT, name="import-agent", title="import of what a first agent needs")

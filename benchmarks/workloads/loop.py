@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ..graph_api import GraphApi
 from ..measure import Meter
-from ..model import Program, Size, Targets, Workload
+from ..model import Program, Size, Workload
 from ..raw import Engine, Node, Plan, State
 from .chain import Counter, increment, read
 
@@ -49,16 +49,11 @@ LOOP = Workload(
     name="loop",
     title="supersteps through a conditional edge, updates",
     unit="superstep",
-    sizes=({"steps": 100}, {"steps": 1000}),
-    large=({"steps": 10_000},),
+    sizes=({"steps": 100}, {"steps": 1000}, {"steps": 10_000}),
     quick={"steps": 5},
     units=lambda size: size["steps"],
     expected=expected,
     graph=graph,
     raw=raw,
     needs=("steps",),
-    targets=Targets(
-        faster_than={"langgraph": 12, "burr": 1, "pydantic-graph": 1},
-        of_native={"asyncio": 1.5, "uvloop": 1.5, "trio": 1.0},
-    ),
 )

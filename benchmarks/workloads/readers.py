@@ -8,7 +8,7 @@ from typing import Any
 from ..backends import Backend
 from ..graph_api import GraphApi
 from ..measure import Meter
-from ..model import Program, Size, Targets, Workload
+from ..model import Program, Size, Workload
 from ..raw import Engine, Reader
 from ..tempo import write_all
 from .tokens import Spoken
@@ -99,7 +99,6 @@ def _workload(name: str, title: str, make_reader: Any) -> Workload:
         graph=graph,
         raw=raw,
         needs=("read",),
-        targets=Targets(at_most=4),
     )
 
 

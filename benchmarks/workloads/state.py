@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated, Any, TypedDict
 
 from ..graph_api import GraphApi
 from ..measure import Meter
-from ..model import Program, Size, Targets, Workload
+from ..model import Program, Size, Workload
 from ..raw import Engine, Node, Plan, State
 
 PORTION = 10
 """How many items each superstep appends to the growing list."""
-
-TARGETS = Targets(faster_than={"langgraph": 5})
 
 
 def wide_state(keys: int) -> dict[str, int]:
@@ -80,15 +79,21 @@ WIDE_STATE = Workload(
     name="wide-state",
     title="supersteps over a wide state that write one key, values",
     unit="superstep",
-    sizes=({"keys": 10, "steps": 100}, {"keys": 100, "steps": 100}, {"keys": 1000, "steps": 100}),
-    large=({"keys": 10_000, "steps": 100},),
+    sizes=({"keys": 100, "steps": 100}, {"keys": 1000, "steps": 100}, {"keys": 10_000, "steps": 100}),
     quick={"keys": 3, "steps": 3},
     units=lambda size: size["steps"],
     expected=wide_expected,
     graph=wide_graph,
     raw=wide_raw,
     needs=("steps",),
-    targets=TARGETS,
+)
+
+WIDE_STATE_STEPS = replace(
+    WIDE_STATE,
+    name="wide-state-steps",
+    title="more and more supersteps over a state of 1000 keys, values",
+    sizes=({"keys": 1000, "steps": 10}, {"keys": 1000, "steps": 100}, {"keys": 1000, "steps": 1000}),
+    quick={"keys": 1000, "steps": 3},
 )
 
 
@@ -152,5 +157,4 @@ GROWING_LIST = Workload(
     graph=list_graph,
     raw=list_raw,
     needs=("steps",),
-    targets=TARGETS,
 )

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..graph_api import GraphApi
 from ..measure import Meter
-from ..model import Program, Size, Targets, Workload
+from ..model import Program, Size, Workload
 from ..raw import Engine
 from .chain import compiled, expected, plan, read
 
@@ -70,15 +70,13 @@ SYNC_ASTREAM = Workload(
     name="sync-astream",
     title="chain of sync nodes through astream(), updates",
     unit="superstep",
-    sizes=({"nodes": 10}, {"nodes": 100}),
-    large=({"nodes": 1000},),
+    sizes=({"nodes": 10}, {"nodes": 100}, {"nodes": 1000}),
     quick={"nodes": 3},
     units=lambda size: size["nodes"],
     expected=expected,
     graph=asynchronous,
     raw=raw_asynchronous,
     needs=("threads",),
-    targets=Targets(faster_than={"langgraph": 2}, of_anyio=1.3),
 )
 
 SYNC_STREAM = replace(

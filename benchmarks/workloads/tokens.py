@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 
 from ..graph_api import GraphApi
 from ..measure import Meter
-from ..model import Program, Size, Targets, Workload
+from ..model import Program, Size, Workload, same
 from ..raw import Engine
 from ..tempo import Tempo, await_all, write_all
 
@@ -17,8 +17,7 @@ PRODUCERS = 8
 SIZES = ({"chunks": 1_000}, {"chunks": 10_000})
 LARGE = ({"chunks": 100_000},)
 QUICK = {"chunks": 160}
-BURST_TARGETS = Targets(faster_than={"langgraph": 5}, of_anyio=2.0)
-PACED_TARGETS = Targets(faster_than={"langgraph": 1.6}, of_anyio=1.35)
+THREE_MODES = ["custom", "updates", "values"]
 
 
 class Spoken(TypedDict):
@@ -49,13 +48,28 @@ def tagged(size: Size) -> list[tuple[str, Any]]:
     return [("values", {"spoken": 0}), *chunks, ("updates", {"speak": said}), ("values", said)]
 
 
-def stream(app: Any, mode: Any) -> Program:
+def tagged_of_all(size: Size) -> list[tuple[str, Any]]:
+    """The same of eight nodes that write nothing to the state, by source; so there is no state after them."""
+    chunks = [(f"custom {producer}", chunk) for producer, chunk in of_all_producers(size)]
+    updates = [(f"updates speak{producer}", None) for producer in range(PRODUCERS)]
+    return [("values", {"spoken": 0}), *chunks, *updates]
+
+
+def by_source(chunk: tuple[str, Any]) -> tuple[str, Any]:
+    mode, payload = chunk
+    if mode == "values":
+        return chunk
+    [(source, said)] = [payload] if mode == "custom" else payload.items()
+    return f"{mode} {source}", said
+
+
+def stream(app: Any, mode: Any, read: Any = same) -> Program:
     async def run(meter: Meter) -> None:
         take = meter.take
         async for chunk in app.astream({"spoken": 0}, stream_mode=mode):
             take(chunk)
 
-    return Program(run)
+    return Program(run, read)
 
 
 def speaker(api: GraphApi, size: Size, items: Any, tempo: Tempo, mode: Any = "custom") -> Program:
@@ -87,14 +101,14 @@ def awaiting_speaker(api: GraphApi, size: Size) -> Program | None:
     return stream(builder.compile(), "custom")
 
 
-def choir(api: GraphApi, size: Size, tempo: Tempo) -> Program:
+def choir(api: GraphApi, size: Size, tempo: Tempo, mode: Any = "custom", read: Any = same) -> Program:
     """Eight nodes that write at once."""
     builder = api.StateGraph(Spoken)
     for producer in range(PRODUCERS):
         builder.add_node(f"speak{producer}", singer(api, producer, size, tempo))
         builder.add_edge(api.START, f"speak{producer}")
         builder.add_edge(f"speak{producer}", api.END)
-    return stream(builder.compile(), "custom")
+    return stream(builder.compile(), mode, read)
 
 
 def singer(api: GraphApi, producer: int, size: Size, tempo: Tempo) -> Any:
@@ -110,20 +124,32 @@ def raw(engine: Engine, size: Size, items: Any, tempo: Tempo) -> Program:
 
 def raw_choir(engine: Engine, size: Size, tempo: Tempo) -> Program:
     def run(meter: Meter) -> Any:
-        sources: list[Iterable[Any]] = [of_producer(producer, size) for producer in range(PRODUCERS)]
-        return engine.pour(sources, tempo, meter.take)
+        return engine.pour([of_producer(producer, size) for producer in range(PRODUCERS)], tempo, meter.take)
 
     return Program(run)
 
 
-def _one(name: str, title: str, items: Any, tempo: Tempo, targets: Targets, **more: Any) -> Workload:
+def raw_choir_of_modes(engine: Engine, size: Size, tempo: Tempo) -> Program:
+    """The state that the run begins with; then each producer's chunks and its update."""
+
+    def items(producer: int) -> Iterable[Any]:
+        yield from zip(repeat("custom"), of_producer(producer, size), strict=False)
+        yield "updates", {f"speak{producer}": None}
+
+    async def run(meter: Meter) -> None:
+        meter.take(("values", {"spoken": 0}))
+        await engine.pour([items(producer) for producer in range(PRODUCERS)], tempo, meter.take)
+
+    return Program(run, by_source)
+
+
+def _one(name: str, title: str, items: Any, tempo: Tempo, **more: Any) -> Workload:
     settings: dict[str, Any] = {
         "expected": items,
         "graph": partial(speaker, items=items, tempo=tempo),
         "raw": partial(raw, items=items, tempo=tempo),
         "needs": ("pour",),
     }
-    settings.update(more)
     return Workload(
         name=name,
         title=title,
@@ -132,32 +158,26 @@ def _one(name: str, title: str, items: Any, tempo: Tempo, targets: Targets, **mo
         large=LARGE,
         quick=QUICK,
         units=lambda size: size["chunks"],
-        targets=targets,
-        **settings,
+        **(settings | more),
     )
 
 
-def _eight(name: str, title: str, tempo: Tempo, targets: Targets) -> Workload:
-    return _one(
-        name,
-        title,
-        of_all_producers,
-        tempo,
-        targets,
-        order="by-source",
-        graph=partial(choir, tempo=tempo),
-        raw=partial(raw_choir, tempo=tempo),
-        needs=("pour", "fanout"),  # a system that cannot run nodes at once can only pour one after the other
-    )
+def _eight(name: str, title: str, tempo: Tempo, **more: Any) -> Workload:
+    settings: dict[str, Any] = {
+        "order": "by-source",
+        "graph": partial(choir, tempo=tempo),
+        "raw": partial(raw_choir, tempo=tempo),
+        "needs": ("pour", "fanout"),  # a system that cannot run nodes at once can only pour one after the other
+    }
+    return _one(name, title, of_all_producers, tempo, **(settings | more))
 
 
-BURST = _one("burst", "tokens of one node, in bursts", plain, "burst", BURST_TARGETS)
+BURST = _one("burst", "tokens of one node, in bursts", plain, "burst")
 BURST_AWAITED = _one(
     "burst-awaited",
     "tokens of one node, in bursts, each write awaited",
     plain,
     "burst",
-    Targets(of_anyio=2.0),
     graph=awaiting_speaker,
 )
 BURST_MODES = _one(
@@ -165,12 +185,28 @@ BURST_MODES = _one(
     "tokens of one node, in bursts, three modes",
     tagged,
     "burst",
-    BURST_TARGETS,
-    graph=partial(speaker, items=plain, tempo="burst", mode=["custom", "updates", "values"]),
+    graph=partial(speaker, items=plain, tempo="burst", mode=THREE_MODES),
 )
-BURST_PRODUCERS = _eight("burst-producers", "tokens of 8 nodes, in bursts", "burst", BURST_TARGETS)
-PACED = _one("paced", "tokens of one node, a suspension before each", plain, "paced", PACED_TARGETS)
-PACED_PRODUCERS = _eight("paced-producers", "tokens of 8 nodes, a suspension before each", "paced", PACED_TARGETS)
-TUPLES = _one("tuples", "(chunk, metadata) tuples of one node, in bursts", with_metadata, "burst", BURST_TARGETS)
+BURST_PRODUCERS = _eight("burst-producers", "tokens of 8 nodes, in bursts", "burst")
+BURST_MODES_PRODUCERS = _eight(
+    "burst-modes-producers",
+    "tokens of 8 nodes, in bursts, three modes",
+    "burst",
+    expected=tagged_of_all,
+    graph=partial(choir, tempo="burst", mode=THREE_MODES, read=by_source),
+    raw=partial(raw_choir_of_modes, tempo="burst"),
+)
+PACED = _one("paced", "tokens of one node, a suspension before each", plain, "paced")
+PACED_PRODUCERS = _eight("paced-producers", "tokens of 8 nodes, a suspension before each", "paced")
+TUPLES = _one("tuples", "(chunk, metadata) tuples of one node, in bursts", with_metadata, "burst")
 
-TOKENS = (BURST, BURST_MODES, BURST_PRODUCERS, BURST_AWAITED, PACED, PACED_PRODUCERS, TUPLES)
+TOKENS = (
+    BURST,
+    BURST_MODES,
+    BURST_PRODUCERS,
+    BURST_MODES_PRODUCERS,
+    BURST_AWAITED,
+    PACED,
+    PACED_PRODUCERS,
+    TUPLES,
+)
