@@ -9,5 +9,5 @@ checks what it produced before it is timed.
 * ``systems/``: who is measured: one module per system, each imported only in a worker process of its own
 * ``worker``: answers requests for one (system, backend); ``client`` is the other end of its pipe
 * ``runner``: asks the workers in turn, A B A B; ``results`` keeps what they answer
-* ``report``: the results as tables
+* ``report``, ``markdown``, ``plots``: the same results as tables for a terminal, tables for the docs, drawings
 """

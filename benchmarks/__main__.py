@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from . import peers, report
+from . import markdown, peers, plots, report
 from .backends import NAMES
 from .client import Seat
 from .model import Workload
@@ -39,7 +39,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def present(made: Report, workloads: list[Workload], options: argparse.Namespace) -> None:
-    print(report.render(made, workloads), end="")
+    if options.svg:
+        plots.save(made, workloads, options.svg)
+    if options.markdown:
+        print(markdown.render(made, workloads, options.svg), end="")
+    else:
+        print(report.render(made, workloads), end="")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -73,6 +78,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--no-pin", action="store_true", help="do not pin the workers to one core")
     made.add_argument("--json", metavar="FILE", type=Path, help="keep every sample")
     made.add_argument("--show", metavar="FILE", type=Path, help="print the tables of a kept run and measure nothing")
+    made.add_argument("--markdown", action="store_true", help="print the tables of docs/performance.md instead")
+    made.add_argument("--svg", metavar="DIR", type=Path, help="write a plot of each workload, cost per unit by size")
     return made
 
 

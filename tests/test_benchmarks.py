@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks import report
+from benchmarks import __main__ as command
+from benchmarks import markdown, plots, report
 from benchmarks.backends import backend
 from benchmarks.client import Seat
 from benchmarks.client import Worker as Client
@@ -180,6 +183,19 @@ def test_a_report_survives_json_and_shows_ratios_absences_and_targets(tmp_path: 
     assert not [row for row in shown if row[:2] == ["chain", "nodes=10"]]
 
 
+def test_the_markdown_has_ratios_targets_and_growth() -> None:
+    text = markdown.render(chain_report(), WORKLOADS.values(), Path("docs/performance"))
+    title = WORKLOADS["chain"].title
+    shown = rows(text)
+    figures = ["superstep", "200", "5.00", "10.0 / - / 11.0", "20", "2.0", "", "1.1", "5% / 0%"]
+    verdict = ">= 12x faster than langgraph: met (20.00 / 18.18); <= 1x raw trio: **missed** (1.10)"
+    assert [f"{title}: nodes=100", *figures, verdict] in shown
+    sizes = "nodes: 10 / 100 / 1,000"
+    growing = ["10.0 / 10.0 / 10.0", "200 / 200 / too slow", "5.00 / 5.00 / 5.00"]
+    assert [title, "superstep", sizes, *growing] in shown
+    assert f"![{title}](performance/chain.svg)" in text
+
+
 def test_growth_is_measured_against_the_cheapest_smaller_size_and_may_leave_out_what_raw_code_grows_by() -> None:
     made = Report()
     for steps, cost, raw in ((10, 50.0, 30.0), (100, 40.0, 20.0), (1000, 60.0, 36.0)):
@@ -192,3 +208,40 @@ def test_growth_is_measured_against_the_cheapest_smaller_size_and_may_leave_out_
     assert own_growth(made, last) == (60 - 16) / 40
     [verdict] = verdicts(made, last)
     assert (verdict.wanted, verdict.met) == ("<= 1.1x a smaller size, beyond what raw anyio grew", True)
+
+
+def everything() -> Iterator[Result]:
+    """A figure for each system on each backend at each size of each workload."""
+    for workload in WORKLOADS.values():
+        for number, size in enumerate(workload.sizes):
+            for system in SYSTEMS.values():
+                for name in system.backends:
+                    nothing = workload.metric == "memory" and system.raw
+                    yield Result(workload.name, dict(size), system.name, name, cost=[0.0 if nothing else 3.0 + number])
+
+
+def test_every_workload_has_a_plot_with_all_systems(tmp_path: Path) -> None:
+    plots.save(Report({}, {}, list(everything())), WORKLOADS.values(), tmp_path)
+    assert {path.stem for path in tmp_path.iterdir()} == set(WORKLOADS)
+    for path in tmp_path.iterdir():
+        drawing = ElementTree.parse(path).getroot()
+        assert drawing.tag == "{http://www.w3.org/2000/svg}svg"
+        texts = {element.text or "" for element in drawing.iter("{http://www.w3.org/2000/svg}text")}
+        assert WORKLOADS[path.stem].title in texts
+        labels = {name.split(" ")[0] for name in texts} & set(SYSTEMS)
+        assert labels == set(SYSTEMS)
+        points = drawing.findall("{http://www.w3.org/2000/svg}circle")
+        seats = sum(len(system.backends) for system in SYSTEMS.values())
+        sizes = len(WORKLOADS[path.stem].sizes)
+        assert len(points) == (seats * sizes if sizes > 1 else 0)
+        assert "nan" not in path.read_text()
+
+
+def test_a_kept_run_is_shown_as_markdown_and_plots(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    chain_report().save(tmp_path / "kept.json")
+    kept, drawn = str(tmp_path / "kept.json"), tmp_path / "drawn"
+    assert command.main(["--show", kept, "--markdown", "--svg", str(drawn)]) == 0
+    shown = capsys.readouterr().out
+    assert "cheaper than LangGraph" in shown
+    assert [path.name for path in drawn.iterdir()] == ["chain.svg"]
+    ElementTree.parse(drawn / "chain.svg")
