@@ -16,6 +16,7 @@ Example:
 
 from __future__ import annotations
 
+from ..config import RunnableConfig
 from ._again import RunnableRetry, RunnableWithFallbacks
 from ._function import RunnableLambda
 from ._parallel import RunnableAssign, RunnableParallel, RunnablePassthrough
@@ -41,6 +42,7 @@ __all__ = [
     "PromptTemplate",
     "Runnable",
     "RunnableAssign",
+    "RunnableConfig",
     "RunnableLambda",
     "RunnableParallel",
     "RunnablePassthrough",

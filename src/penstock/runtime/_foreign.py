@@ -30,21 +30,27 @@ class Bridge(Protocol):
 
     def prepare(self, attempt: Attempt) -> None:
         """Set that library's config in the context of an attempt, before its node starts."""
+        ...
 
     def enter(self, span: Span) -> Callable[[], object]:
         """Set that library's config to what is inside of a span; returns what takes it back."""
+        ...
 
     def find(self, span: Span | None) -> tuple[Span | None, Sequence[Observer]]:
         """The span around the calling code, where ours is the given one; and who of that library observes it."""
+        ...
 
     def is_callbacks(self, value: Any) -> bool:
         """Whether a value is what that library calls callbacks, or one of them."""
+        ...
 
     def read(self, callbacks: Any) -> tuple[Span | None, Sequence[Observer]]:
         """The span that callbacks come from, if it is one of ours; and observers that stand for them."""
+        ...
 
     def callbacks(self, span: Span, tags: tuple[str, ...]) -> Any:
         """Callbacks for what is called inside of a span, by code that passes a config on by hand."""
+        ...
 
 
 _bridges: list[Bridge] = []

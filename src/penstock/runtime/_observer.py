@@ -210,7 +210,12 @@ class Span:
 
     def dispatch(self, name: str, data: Any) -> Awaitable[Any]:
         """Something of the user's own has happened in it."""
-        return _tell([o.custom(self, name, data) for o in self.observers])
+        return _tell([o.custom(self, name, data) for o in self.observers if o._hears_custom])
+
+    @property
+    def hears_custom(self) -> bool:
+        """Whether anybody would hear of that."""
+        return any(o._hears_custom for o in self.observers)
 
     def within(self) -> AbstractContextManager[Any] | None:
         """What its observers want to have around its code, or None."""
@@ -287,7 +292,10 @@ class Observer:
         ```
     """
 
-    kinds: ClassVar[Collection[SpanKind]] = SPAN_KINDS - {"superstep", "task"}
+    kinds: Collection[SpanKind] = SPAN_KINDS - {"superstep", "task"}
+
+    # Whether `custom` is worth calling.
+    _hears_custom = True
 
     # One of our own: may hold a run back, and what it raises is the run's.
     _trusted: ClassVar[bool] = False
@@ -304,7 +312,7 @@ class Observer:
         Args:
             span: the span.
         """
-        return type(self).streamed is not Observer.streamed
+        return _is_written(self, "streamed")
 
     def started(self, span: Span) -> Any:
         """A span has started.
@@ -372,7 +380,8 @@ class Guard(Observer):
 
     def __init__(self, inner: Observer) -> None:
         self.inner = inner
-        self.kinds: Collection[SpanKind] = inner.kinds  # type: ignore[misc]
+        self.kinds = inner.kinds
+        self._hears_custom = _is_written(inner, "custom")
         self._slow: set[str] = set()
         _check_plain(inner)
 
@@ -426,6 +435,10 @@ class Guard(Observer):
 
 def _plain(observer: Observer) -> Observer:
     return observer.inner if isinstance(observer, Guard) else observer
+
+
+def _is_written(observer: Observer, method: str) -> bool:
+    return getattr(type(observer), method) is not getattr(Observer, method)
 
 
 _METHODS = ("started", "streamed", "ended", "failed", "custom", "wants_chunks", "within")

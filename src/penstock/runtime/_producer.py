@@ -19,6 +19,7 @@ class Producer(Protocol):
 
     def port_in(self, merger: Merger) -> Port | None:
         """Its port in a stream; None if nothing of it is shown there."""
+        ...
 
 
 def write_event(producer: Producer, merger: Merger, event: Any) -> Awaitable[Any]:

@@ -163,7 +163,7 @@ class Attempt(TaskScope):
     def _open_writer(self) -> StreamWriter:
         writer = self._open_custom()
         span = self.span
-        return writer if span is None else _ObservedWriter(writer, span)
+        return _ObservedWriter(writer, span) if span is not None and span.hears_custom else writer
 
     def _open_custom(self) -> StreamWriter:
         feed = self.custom_feed()
