@@ -11,7 +11,7 @@ import operator
 import re
 import sys
 import typing
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
@@ -20,16 +20,17 @@ import anyio.lowlevel
 import pytest
 
 from penstock.config import get_config, get_stream_writer
-from penstock.errors import GraphBuildError, NodeTimeoutError, UnknownTargetError
+from penstock.errors import EmptyInputError, GraphBuildError, NodeTimeoutError, UnknownTargetError
 from penstock.graph import END, START, CompiledStateGraph, MessagesState, StateGraph
-from penstock.messages import AIMessage
+from penstock.messages import AIMessage, AIMessageChunk, HumanMessage
 from penstock.models import stream_tokens
 from penstock.prebuilt import ToolNode
-from penstock.runtime import RunStream, SyncRunStream
+from penstock.runnables import ChatPromptTemplate, RunnableLambda, StrOutputParser
+from penstock.runtime import Observer, RunStream, Span, SyncRunStream, dispatch_custom_event
 from penstock.testing import ScriptedChatModel
-from penstock.tools import as_tool
-from penstock.types import Command, Only, RetryPolicy, Send, StreamPart
-from tests.support import Recorder, checkpoints, collect
+from penstock.tools import as_tool, tool
+from penstock.types import Command, Only, RetryPolicy, Send, StreamEvent, StreamPart
+from tests.support import ExpectedNoise, Recorder, checkpoints, collect
 
 PAGE = Path(__file__).parents[2] / "docs" / "porting.md"
 
@@ -584,6 +585,298 @@ async def test_v2_parts_have_the_keys_of_their_types() -> None:
         seen.add(part["type"])
         assert part.keys() == typing.get_type_hints(types[part["type"]]).keys()
     assert seen == set(modes)
+
+
+# --- events -----------------------------------------------------------------------------------------------
+
+
+async def told(events: RunStream[StreamEvent]) -> list[tuple[str, str]]:
+    """What happens to what."""
+    return [(event["event"].removeprefix("on_"), event["name"]) async for event in events]
+
+
+async def outline(events: RunStream[StreamEvent]) -> list[str]:
+    """What starts, below what it is inside of."""
+    return ["  " * len(e["parent_ids"]) + e["name"] async for e in events if e["event"].endswith("_start")]
+
+
+async def test_what_fails_says_so_before_the_exception() -> None:
+    model = ScriptedChatModel([ConnectionError("lost")])
+
+    async def ask(state: State) -> None:
+        await (RunnableLambda(str) | model).ainvoke("hi")
+
+    seen = []
+    with pytest.raises(ConnectionError, match="lost") as info:
+        async for event in graph_of(ask).astream_events({"n": 1}):
+            if event["event"].endswith("_error"):
+                assert event["data"].keys() == {"error", "input"}
+                seen.append((event["event"], event["name"], event["data"]["error"]))
+    assert seen == [
+        ("on_chat_model_error", "ScriptedChatModel", info.value),
+        ("on_chain_error", "RunnableSequence", info.value),
+        ("on_chain_error", "ask", info.value),
+        ("on_chain_error", "LangGraph", info.value),
+    ]
+
+
+async def test_what_is_cancelled_has_neither_an_end_nor_an_error() -> None:
+    started = anyio.Event()
+
+    async def waits(state: State) -> None:
+        started.set()
+        await anyio.sleep_forever()
+
+    async def fails(state: State) -> None:
+        await started.wait()
+        raise ValueError("broken")
+
+    seen = []
+    with pytest.raises(ValueError, match="broken"):
+        async for event in side_by_side(waits, fails).astream_events({"n": 1}):
+            seen.append((event["event"], event["name"]))
+    assert [event for event, name in seen if name == "waits"] == ["on_chain_start"]
+    assert seen[-2:] == [("on_chain_error", "fails"), ("on_chain_error", "LangGraph")]
+
+
+async def test_a_reader_of_events_holds_the_graph_back() -> None:
+    ran = Recorder()
+
+    async def first(state: State) -> None:
+        ran("first")
+
+    async def second(state: State) -> None:
+        ran("second")
+
+    async with graph_of(first, second).astream_events({"n": 1}) as events:
+        async for event in events:
+            if event["name"] == "LangGraph" and event["event"] == "on_chain_start":
+                await checkpoints(100)  # a reader that does nothing for a while
+                assert ran.marks == []
+            elif event["event"] == "on_chain_stream" and event["name"] == "LangGraph":
+                break
+        await checkpoints(100)
+        assert ran.marks == ["first"]
+    assert ran.marks == ["first"]
+
+
+async def test_a_reader_of_events_holds_the_model_of_a_tool_back() -> None:
+    mark, given = 8, Recorder()
+
+    def words() -> Iterator[str]:
+        for number in range(500):
+            given(number)
+            yield "word "
+
+    @tool
+    async def ask(question: str) -> str:
+        """Ask."""
+        return (await ScriptedChatModel([words()]).ainvoke(question)).text
+
+    async with ask.astream_events({"question": "?"}, high_water_mark=mark) as events:
+        await anext(events)
+        await checkpoints(500)
+        assert len(given) <= mark + 1
+        assert events.statistics().running == ("ask",)
+        assert len(await collect(events)) == 504  # starts, tokens, the end of the message, ends
+        assert events.statistics().peak <= mark + 1
+
+
+async def test_a_filter_leaves_events_as_they_are() -> None:
+    async def ask(state: State) -> None:
+        await ScriptedChatModel(["Yes"]).ainvoke("Really?")
+        dispatch_custom_event("asked", {"n": state["n"]})
+
+    graph = graph_of(ask)
+    every = [as_seen(event) async for event in graph.astream_events({"n": 1})]
+    models = [as_seen(event) async for event in graph.astream_events({"n": 1}, include_types=["chat_model"])]
+    assert models == [event for event in every if event["event"].startswith("on_chat_model")]
+    assert models[0]["data"] == {"input": {"messages": [[HumanMessage("Really?")]]}}
+    assert models[-1]["data"]["input"] == models[0]["data"]["input"]
+    (asked,) = await collect(graph.astream_events({"n": 1}, include_types=["asked"]))
+    assert asked["data"] == {"n": 1}
+
+
+def as_seen(event: StreamEvent) -> dict[str, Any]:
+    """An event without what is new in each run."""
+    data = {k: v for k, v in event["data"].items() if k not in ("chunk", "output")}
+    return {"event": event["event"], "name": event["name"], "tags": event["tags"], "data": data}
+
+
+async def test_a_misspelt_event_type_is_an_error_at_the_call() -> None:
+    with pytest.raises(ValueError, match="no event type 'chat_modle', did you mean 'chat_model'"):
+        graph_of(add_one).astream_events({"n": 1}, include_types=["chat_modle"])
+
+
+async def test_what_is_written_is_an_event() -> None:
+    events = graph_of(add_one).astream_events({"n": 1}, include_types=["custom"])
+    assert [(e["event"], e["name"], e["data"]) async for e in events] == [("on_custom_event", "custom", "adding to 1")]
+
+
+async def test_attempts_are_inside_of_what_makes_them() -> None:
+    def chain() -> Any:
+        broken = RunnableLambda(failing, name="broken").with_fallbacks([RunnableLambda(str, name="instead")])
+        return broken | StrOutputParser()
+
+    def failing(value: Any) -> Any:
+        raise ConnectionError("lost")
+
+    async def call(state: State) -> None:
+        await chain().ainvoke("hi")
+
+    called = await outline(graph_of(call).astream_events({"n": 1}))
+    assert called[2:] == [f"    {line}" for line in await outline(chain().astream_events("hi"))]
+    assert called[2:6] == [
+        "    RunnableSequence",
+        "      RunnableWithFallbacks",
+        "        broken",
+        "        instead",
+    ]
+
+
+async def test_attempts_of_a_node_are_marked_in_their_events() -> None:
+    async def flaky(state: State) -> None:
+        if get_config()["metadata"].get("langgraph_attempt", 1) < 2:
+            raise ConnectionError("try again")
+
+    policy = RetryPolicy(initial_interval=0.0, jitter=False)
+    graph = StateGraph(State).add_node("flaky", flaky, retry_policy=policy).add_edge(START, "flaky").compile()
+    seen = []
+    async for event in graph.astream_events({"n": 1}, include_names=["flaky"]):
+        seen.append((event["event"], event["metadata"].get("langgraph_attempt")))
+    assert seen == [
+        ("on_chain_start", None),
+        ("on_chain_error", None),
+        ("on_chain_start", 2),
+        ("on_chain_stream", 2),
+        ("on_chain_end", 2),
+    ]
+
+
+async def test_a_chain_that_is_a_node_is_a_run_of_its_own() -> None:
+    chain = (RunnableLambda(lambda state: state["n"], name="read") | (lambda n: {"n": n})).with_config(run_name="node")
+    graph = StateGraph(State).add_node(chain).add_edge(START, "node").compile()
+    assert await outline(graph.astream_events({"n": 1})) == [
+        "LangGraph",
+        "  node",
+        "    node",
+        "      read",
+        "      RunnableLambda",
+    ]
+
+
+async def test_updates_in_a_graph_that_is_invoked_synchronously_are_events() -> None:
+    inner = graph_of(sync_add_one)
+
+    def call(state: State) -> State:
+        return {"n": inner.invoke({"n": state["n"]})["n"]}
+
+    seen = await told(graph_of(call).astream_events({"n": 1}, include_names=["sync_add_one"]))
+    assert [event for event, _ in seen] == ["chain_start", "chain_stream", "chain_end"]
+
+
+async def test_what_a_command_to_the_parent_leaves_has_an_end() -> None:
+    def leave(state: State) -> Command[Any]:
+        return Command(graph=Command.PARENT, update={"n": 2})
+
+    inner = StateGraph(State).add_node(leave).add_edge(START, "leave").compile(name="inner")
+    outer = StateGraph(State).add_node("child", inner).add_edge(START, "child").compile(name="outer")
+    seen = await told(outer.astream_events({"n": 1}))
+    assert [name for event, name in seen if event == "chain_end"] == ["leave", "inner", "child", "outer"]
+
+
+async def test_an_input_is_shown_at_the_end_as_at_the_start() -> None:
+    async def call(text: str) -> None:
+        for value in ("", 0, None):
+            await RunnableLambda(repr, name="inner").ainvoke(value)
+
+    events = RunnableLambda(call).astream_events("go", include_names=["inner"])
+    seen = [event["data"]["input"] async for event in events if "input" in event["data"]]
+    assert seen == ["", "", 0, 0, None, None]
+
+
+async def test_the_arguments_of_a_tool_that_is_called_with_a_text_are_shown() -> None:
+    @tool
+    async def shout(text: str) -> str:
+        """Shout."""
+        return text.upper()
+
+    async def call(state: State) -> None:
+        await shout.ainvoke("hi")
+
+    events = graph_of(call).astream_events({"n": 1}, include_types=["tool"])
+    assert [event["data"]["input"] async for event in events] == [{"text": "hi"}] * 2
+
+
+async def test_a_router_without_a_name_is_a_condition() -> None:
+    builder = StateGraph(State).add_sequence([add_one]).add_edge(START, "add_one")
+    graph = builder.add_conditional_edges("add_one", lambda state: END).compile()
+    assert await outline(graph.astream_events({"n": 1})) == ["LangGraph", "  add_one", "    condition"]
+
+
+async def test_tags_are_shown_once() -> None:
+    graph = graph_of(add_one)
+    events = graph.astream_events({"n": 1}, {"tags": ["t", "t", "u"]}, include_names=["LangGraph"])
+    assert {tuple(event["tags"]) for event in await collect(events)} == {("t", "u")}
+
+
+async def test_behind_a_model_that_cannot_stream_comes_a_chunk() -> None:
+    chain = ScriptedChatModel(["Yes"], streaming=False) | StrOutputParser()
+    *_, end = await collect(chain.astream_events("Really?", include_types=["parser"]))
+    assert isinstance(end["data"]["input"], AIMessageChunk)
+
+
+async def test_models_with_fallbacks_are_told_the_messages() -> None:
+    model = ScriptedChatModel([ConnectionError("lost")]).with_fallbacks([ScriptedChatModel(["Yes"])])
+    chain = ChatPromptTemplate.from_template("{question}") | model
+    events = chain.astream_events({"question": "Really?"}, include_names=["RunnableWithFallbacks"])
+    assert (await anext(events))["data"]["input"] == [HumanMessage("Really?")]
+    await events.aclose()
+
+
+def refuse(current: int, update: int) -> int:
+    raise ArithmeticError("no more")
+
+
+class Strict(TypedDict):
+    n: Annotated[int, refuse]
+
+
+async def test_an_update_is_shown_before_a_reducer_fails_at_it() -> None:
+    async def add(state: Strict) -> Strict:
+        return {"n": 1}
+
+    graph = StateGraph(Strict).add_node(add).add_edge(START, "add").compile()
+    seen = []
+    with pytest.raises(ArithmeticError, match="no more"):
+        async for event in graph.astream_events({}):
+            seen.append((event["event"], event["name"]))
+    assert seen[-2:] == [("on_chain_stream", "LangGraph"), ("on_chain_error", "LangGraph")]
+
+
+async def test_bad_input_is_refused_before_the_first_event() -> None:
+    with pytest.raises(EmptyInputError):
+        graph_of(add_one).astream_events(None)
+
+
+async def test_an_observer_hears_of_everything_and_cannot_harm_the_run(expected_noise: ExpectedNoise) -> None:
+    expected_noise.log(r"penstock:ERROR:an observer failed in started\(\); the run goes on")
+
+    class Log(Observer):
+        def __init__(self) -> None:
+            self.lines: list[str] = []
+
+        def started(self, span: Span) -> None:
+            self.lines.append(f"{span.kind} {span.name}")
+            raise RuntimeError("a broken observer")
+
+    async def ask(state: State) -> State:
+        await ScriptedChatModel(["Yes"]).ainvoke("Really?")
+        return {"n": 2}
+
+    log = Log()
+    assert (await graph_of(ask).ainvoke({"n": 1}, {"callbacks": [log], "run_name": "nightly"}))["n"] == 2
+    assert log.lines == ["graph nightly", "attempt ask", "chat_model ScriptedChatModel"]
 
 
 # --- the table itself -------------------------------------------------------------------------------------
