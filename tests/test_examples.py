@@ -180,6 +180,28 @@ async
   sync:  Looking up data for city: sf
   async: Looking up data for city: sf
 """,
+    "tool_events": """\
+what the tool returns
+  .yad noitaudarg rof tiftuo sesoohc yrraB ;scisyhp seifed eeB
+what the model has said
+  ScriptedChatModel ['seq:step:2']: Bee defies physics; Barry chooses outfit for graduation day.
+its tokens
+Bee| def|ies physics|;| Barry| cho|oses outfit| for| graduation| day|.||
+what is called inside of the tool
+ on_tool_start special_summarization_tool
+   on_chain_start RunnableSequence
+     on_prompt_start ChatPromptTemplate
+     on_chat_model_start ScriptedChatModel
+     on_parser_start StrOutputParser
+     on_chain_start reverse
+what is called with the config stands beside the tool
+ on_tool_start special_summarization_tool_with_config
+ on_chain_start RunnableSequence
+   on_prompt_start ChatPromptTemplate
+   on_chat_model_start ScriptedChatModel
+   on_parser_start StrOutputParser
+   on_chain_start reverse
+""",
 }
 """With the scripted models of the examples."""
 
