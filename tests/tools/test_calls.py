@@ -10,7 +10,7 @@ import anyio
 import pytest
 from typing_extensions import TypedDict
 
-from penstock.config import RunnableConfig, get_stream_writer
+from penstock.config import DEFAULT_RECURSION_LIMIT, RunnableConfig, get_stream_writer
 from penstock.errors import OutsideRunError, ToolArgumentsError, ToolCallError
 from penstock.graph import START, StateGraph
 from penstock.messages import ToolMessage
@@ -336,7 +336,6 @@ async def test_the_caller_may_give_them() -> None:
 @pytest.mark.parametrize(
     ("hint", "what"),
     [
-        (RunnableConfig, "the config of a run"),
         (StreamWriter, "the stream writer of a run"),
         (ToolRuntime, "the runtime of a run"),
         (ToolRuntime[int], "the runtime of a run"),
@@ -360,6 +359,16 @@ def test_outside_of_a_run(hint: Any, what: str) -> None:
         tool(needs).invoke({})
     assert tool(needs).args == tool(can_do_without).args == {}
     assert tool(can_do_without).invoke({}) is None
+
+
+async def test_the_config_outside_of_a_run_is_that_of_the_call() -> None:
+    @tool
+    def labels(config: RunnableConfig) -> Any:
+        """Tell the tags."""
+        return config["tags"], config["recursion_limit"]
+
+    assert labels.invoke({}) == ([], DEFAULT_RECURSION_LIMIT)
+    assert await labels.ainvoke({}, {"tags": ["t"]}) == (["t"], DEFAULT_RECURSION_LIMIT)
 
 
 def test_the_stream_writer_outside_of_a_run() -> None:

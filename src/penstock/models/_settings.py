@@ -31,8 +31,7 @@ class CallSettings:
     def under(self, more: CallSettings) -> CallSettings:
         """Both together; what `more` says of the same thing wins."""
         return CallSettings(
-            # In LangChain's order, which a reader of their metadata may know.
-            tags=tuple(sorted({*self.tags, *more.tags})) if self.tags and more.tags else self.tags or more.tags,
+            tags=tuple(dict.fromkeys((*self.tags, *more.tags))),
             metadata={**self.metadata, **more.metadata},
             run_name=more.run_name or self.run_name,
             options={**self.options, **more.options},

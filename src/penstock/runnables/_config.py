@@ -58,8 +58,10 @@ def for_function(config: Config) -> dict[str, Any]:
     around: Config = NOTHING if scope is None else {**scope.config()}
     inherited = inherited_config(None, here)
     if inherited is not None:
-        inner = {key: getattr(inherited, key) for key in INHERITED}
-        around = add_configs(around, {**inner, "tags": list(inherited.tags)})
+        inner = {key: value for key in INHERITED if (value := getattr(inherited, key))}
+        if "tags" in inner:
+            inner["tags"] = list(inner["tags"])
+        around = add_configs(around, inner)
     given = dict(add_configs(around, config))
     callbacks = callbacks_by_hand(here)
     if callbacks is not None:

@@ -60,14 +60,40 @@ class EventSelection:
 
 
 class _Seen:
-    """A span as one view shows it: what all its events have in common."""
+    """A span as one view shows it: what all its events have in common.
 
-    __slots__ = ("common", "error", "event_type", "is_root")
+    Args:
+        span: the span.
+        parents: identities of the spans around it, the outermost first.
+        is_root: whether it is the whole call.
+    """
 
-    def __init__(self, event_type: str, common: dict[str, Any], is_root: bool) -> None:
-        self.event_type = event_type
-        self.common = common
+    __slots__ = ("_metadata", "_name", "_parents", "_prefix", "_run_id", "_tags", "is_root")
+
+    def __init__(self, span: Span, parents: list[str], is_root: bool) -> None:
+        self._prefix = f"on_{_type_of(span)}_"
+        self._name = span.name
+        self._run_id = span.run_id
+        self._parents = parents
+        self._tags = span.tags
+        self._metadata = span.metadata
         self.is_root = is_root
+
+    def event(self, what: str, data: Any) -> StreamEvent:
+        """An event, in containers of its own: the reader may change them."""
+        return {
+            "event": self._prefix + what,
+            "name": self._name,
+            "run_id": self._run_id,
+            "parent_ids": self._parents.copy(),
+            "tags": [*self._tags],
+            "metadata": dict(self._metadata),
+            "data": data,
+        }
+
+
+def _type_of(span: Span) -> str:
+    return _TYPES.get(span.kind, span.kind)
 
 
 class EventView(Observer):
@@ -107,29 +133,31 @@ class EventView(Observer):
             data["input"] = _fresh(self._input)
         elif span.knows_input:
             data["input"] = _input(span)
-        return self._write(span, f"on_{seen.event_type}_start", data, seen)
+        return self._put(span, seen.event("start", data))
 
     def streamed(self, span: Span, chunk: Any) -> Awaitable[Any]:
         seen: _Seen = span.notes[self]
-        return self._write(span, f"on_{seen.event_type}_stream", {"chunk": chunk}, seen)
+        return self._put(span, seen.event("stream", {"chunk": _fresh(chunk)}))
 
     def ended(self, span: Span, output: Any) -> Awaitable[Any]:
         seen: _Seen | None = span.notes.get(self)
         if seen is None:
             return DONE
         data = {"output": _fresh(output)}
-        if not seen.is_root:
+        if span.knows_input and not seen.is_root:
             data["input"] = _input(span)
-        return self._write(span, f"on_{seen.event_type}_end", data, seen)
+        return self._put(span, seen.event("end", data))
 
     def failed(self, span: Span, error: BaseException) -> Awaitable[Any]:
         seen: _Seen | None = span.notes.get(self)
         if seen is None or span.cancelled:
             return DONE
-        data: dict[str, Any] = {"error": error, "input": _input(span)}
+        data: dict[str, Any] = {"error": error}
+        if span.knows_input:
+            data["input"] = _input(span)
         if span.kind == "tool":
             data["tool_call_id"] = span.details.get("tool_call_id")
-        return self._write(span, f"on_{seen.event_type}_error", data, seen)
+        return self._put(span, seen.event("error", data))
 
     def custom(self, span: Span, name: str, data: Any) -> Awaitable[Any]:
         tags = (*span.once, *span.child_tags)
@@ -151,34 +179,23 @@ class EventView(Observer):
     def wrap(self, item: Any) -> StreamEvent:
         """A chunk of the graph whose call this shows."""
         assert self._root is not None
-        seen = self._seen(self._root)
-        return {"event": "on_chain_stream", "data": {"chunk": item}, **seen.common}  # type: ignore[typeddict-item]
+        return self._seen(self._root).event("stream", {"chunk": item})
 
     def wants_root(self, name: str, tags: Collection[str]) -> bool:
         """Whether events of the whole call are wanted, if it is one of a graph."""
         return self._selection.wants(name, "chain", tags)
 
     def _is_wanted(self, span: Span) -> bool:
-        return self._selection.wants(span.name, _TYPES.get(span.kind, span.kind), span.tags)
+        return self._selection.wants(span.name, _type_of(span), span.tags)
 
     def _seen(self, span: Span) -> _Seen:
         seen: _Seen | None = span.notes.get(self)
         if seen is None:
-            common = {
-                "name": span.name,
-                "run_id": span.run_id,
-                "parent_ids": self._parents(span),
-                "tags": list(span.tags),
-                "metadata": dict(span.metadata),
-            }
-            seen = span.notes[self] = _Seen(_TYPES.get(span.kind, span.kind), common, span is self._root)
+            seen = span.notes[self] = _Seen(span, self._parents(span), span is self._root)
         return seen
 
     def _parents(self, span: Span) -> list[str]:
         return [parent.run_id for parent in span.ancestors(self)][::-1]
-
-    def _write(self, span: Span, event: str, data: dict[str, Any], seen: _Seen) -> Awaitable[Any]:
-        return self._put(span, {"event": event, "data": data, **seen.common})  # type: ignore[typeddict-item]
 
     def _put(self, span: Span, event: StreamEvent) -> Awaitable[Any]:
         return DONE if span.producer is None else write_event(span.producer, self.merger, event)
@@ -192,8 +209,10 @@ def _input(span: Span) -> Any:
 
 
 def _fresh(value: Any) -> Any:
-    """A container that the reader may change without anybody noticing."""
-    return dict(value) if type(value) is dict else value
+    """A container of its own, as for `_Seen.event`."""
+    if isinstance(value, dict):
+        return dict(value) if type(value).__init__ is dict.__init__ else value
+    return [*value] if type(value) is list else value
 
 
 def select_events(

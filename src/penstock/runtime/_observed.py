@@ -138,6 +138,7 @@ def _open_inner(kind: SpanKind, name: str, around: Span, details: dict[str, Any]
         metadata=around.child_metadata,
         child_tags=around.child_tags,
         child_metadata=around.child_metadata,
+        configurable=around.configurable,
         input=input,
         knows_input=input is not None,
         details=details,
@@ -190,6 +191,7 @@ def open_attempt(attempt: Attempt) -> Span:
         metadata=own,
         child_tags=around.child_tags,
         child_metadata=inherited,
+        configurable=around.configurable,
         once=_FIRST_STEP,
         input=task.input,
         details={"step": task.step, "attempt": attempt.number},
@@ -241,6 +243,7 @@ async def call_router_observed(attempt: Attempt, index: int, branch: Branch, see
         metadata=around.metadata,
         child_tags=around.child_tags,
         child_metadata=around.child_metadata,
+        configurable=around.configurable,
         input=seen,
     )
     span.start()

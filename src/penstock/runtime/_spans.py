@@ -324,9 +324,9 @@ def link_span(config: Config) -> Span | None:
 
 def callbacks_by_hand(around: Around) -> Any:
     """What a config holds that user code passes on: LangChain's objects must be able to read it if they are there."""
-    span = around.span
-    if span is None or not around.observers:
+    if not around.observers:
         return None
+    span = around.span or Ground(None, around.observers)
     foreign = bridge()
     return Link(span, around.once) if foreign is None else foreign.callbacks(span, around.once)
 

@@ -140,8 +140,6 @@ def _missing(injection: Injection, call: CallInfo, scope: TaskScope | None, what
 
 def _config(injection: Injection, call: CallInfo, scope: Any) -> Any:
     if scope is None:
-        if call.config is None and call.around.span is None:
-            return _missing(injection, call, scope, "the config of a run", "")
         config: dict[str, Any] = {**parse_config(call.config, inherited_config(None, call.around)).as_dict()}
     else:
         config = scope.config()
