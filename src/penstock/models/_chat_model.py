@@ -20,7 +20,7 @@ from penstock.runnables import Composable
 from penstock.runtime import ModelCall, RunStream
 from penstock.runtime._blocking import BlockingIterator, run_blocking
 from penstock.runtime._events import select_events
-from penstock.runtime._spans import inside, look_around, room
+from penstock.runtime._spans import failing, inside, look_around, room
 from penstock.runtime._work import stream_events
 from penstock.streams import DEFAULT_HIGH_WATER_MARK
 from penstock.types import StreamEvent
@@ -445,16 +445,12 @@ class ChatModel(Composable[MessagesLike, AIMessage], ABC):
     async def _invoke_once(self, messages: list[BaseMessage], settings: CallSettings) -> AIMessage:
         """One attempt at the whole answer, shown to whoever wants its tokens."""
         call = await self._open_call(messages, settings)
-        try:
-            await call.begun
-            if call.span is None:
+        if call.span is None:
+            message = await self._ask(call, messages, settings)
+        else:
+            with failing(call.span), inside(call.span):
+                await call.begun
                 message = await self._ask(call, messages, settings)
-            else:
-                with inside(call.span):
-                    message = await self._ask(call, messages, settings)
-        except BaseException as error:
-            call.failed(error)
-            raise
         await call.finished(message)
         return message
 
@@ -467,9 +463,8 @@ class ChatModel(Composable[MessagesLike, AIMessage], ABC):
         source = self._pieces(messages, settings)
         try:
             async for piece in source:
-                is_chunk = isinstance(piece, AIMessageChunk)
                 if call.wanted:
-                    await call.emit(piece, whole=not is_chunk)
+                    await call.emit(piece, whole=not isinstance(piece, AIMessageChunk))
                 if isinstance(piece, AIMessageChunk):
                     pieces.append(piece)
                 else:
@@ -486,24 +481,21 @@ class ChatModel(Composable[MessagesLike, AIMessage], ABC):
         pieces: list[AIMessageChunk] = []
         whole: AIMessage | None = None
         source = self._pieces(messages, settings)
-        try:
-            await call.begun
-            async for piece in source:
-                is_chunk = isinstance(piece, AIMessageChunk)
-                if call.wanted:
-                    await call.emit(piece, whole=not is_chunk)
-                if isinstance(piece, AIMessageChunk):
-                    pieces.append(piece)
-                    yield piece
-                else:
-                    whole = piece
-                    await call.finished(piece)
-                    yield _as_chunk(piece)
-        except BaseException as error:
-            call.failed(error)
-            raise
-        finally:
-            await close_quietly(source)  # noqa: ASYNC102 - shields itself
+        with failing(call.span):
+            try:
+                await call.begun
+                async for piece in source:
+                    if call.wanted:
+                        await call.emit(piece, whole=not isinstance(piece, AIMessageChunk))
+                    if isinstance(piece, AIMessageChunk):
+                        pieces.append(piece)
+                        yield piece
+                    else:
+                        whole = piece
+                        await call.finished(piece)
+                        yield _as_chunk(piece)
+            finally:
+                await close_quietly(source)  # noqa: ASYNC102 - shields itself
         if whole is not None:
             return
         output = None if call.span is None else sum_chunks(_without_mark(pieces))

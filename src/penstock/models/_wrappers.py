@@ -11,8 +11,7 @@ import anyio
 
 from penstock.messages import AIMessage, AIMessageChunk, BaseMessage, sum_chunks
 from penstock.runtime import Span, retry_delay
-from penstock.runtime._failure import is_cancellation
-from penstock.runtime._spans import Link, inside, look_around, open_span, room
+from penstock.runtime._spans import Link, failing, inside, look_around, open_span, room
 from penstock.types import RetryPolicy
 
 from ._chat_model import AnswerPiece, ChatModel, close_quietly
@@ -57,13 +56,9 @@ class _Chain(ChatModel):
         span = await self._open_span(messages, settings)
         if span is None:
             return await self._attempts(messages, settings, None)
-        try:
+        with failing(span), inside(span):
             await span.receipt
-            with inside(span):
-                message = await self._attempts(messages, settings, span)
-        except BaseException as error:
-            _ = span.fail(error, cancelled=is_cancellation(error))
-            raise
+            message = await self._attempts(messages, settings, span)
         await span.end(message)
         return message
 
@@ -100,17 +95,14 @@ class _Chain(ChatModel):
         span = await self._open_span(messages, settings) if self._told_when_streamed else None
         source = self._stream_attempts(messages, settings, span)
         chunks: list[AIMessageChunk] = []
-        try:
-            async for chunk in source:
-                if span is not None:
-                    chunks.append(chunk)
-                yield chunk
-        except BaseException as error:
-            if span is not None:
-                _ = span.fail(error, cancelled=is_cancellation(error))
-            raise
-        finally:
-            await close_quietly(source)  # noqa: ASYNC102 - shields itself
+        with failing(span):
+            try:
+                async for chunk in source:
+                    if span is not None:
+                        chunks.append(chunk)
+                    yield chunk
+            finally:
+                await close_quietly(source)  # noqa: ASYNC102 - shields itself
         if span is not None:
             await span.end(sum_chunks(chunks))
 

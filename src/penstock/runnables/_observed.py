@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from anyio.abc import TaskGroup
 
 from ..messages import AIMessageChunk, sum_chunks
-from ..runtime import Span
-from ..runtime._failure import is_cancellation
-from ..runtime._spans import Around, inside, linked, open_span, room
+from ..runtime._spans import Around, failing, inside, linked, open_span, room
 from ._config import Config, add_configs, check_config, for_steps
 from ._flow import Once, Pieces, add, close, read_whole
 
@@ -32,13 +30,9 @@ async def compute_observed(step: Runnable[Any, Any], value: Any, config: Config,
     span = open_span(step._kind, step.name, config, input=value, around=around)
     if span is None:
         return await step._compute(value, config)
-    try:
+    with failing(span), inside(span):
         await span.receipt
-        with inside(span):
-            output = await step._compute(value, linked(for_steps(config), span))
-    except BaseException as error:
-        _ = span.fail(error, cancelled=is_cancellation(error))
-        raise
+        output = await step._compute(value, linked(for_steps(config), span))
     await span.end(output)
     return output
 
@@ -48,14 +42,10 @@ def call_observed(
 ) -> OutputT:
     """The output of a step that never waits, likewise."""
     span = open_span(step._kind, step.name, add_configs(step._config, check_config(config)), input=value)
-    if span is None:
-        return function(value)
-    try:
+    with failing(span):
         output = function(value)
-    except BaseException as error:
-        _ = span.fail(error, cancelled=is_cancellation(error))
-        raise
-    _ = span.end(output)
+    if span is not None:
+        _ = span.end(output)
     return output
 
 
@@ -76,25 +66,18 @@ async def pieces_observed(
     assert span is not None
     given = _Sum()
     pieces = step._transform(taken, linked(for_steps(config), span), group)
-    try:
-        await span.receipt
-        async for piece in pieces:
-            given.add(piece)
-            if span.wants_chunks:
-                await span.stream(piece)
-            yield piece
-    except BaseException as error:
-        _tell_input(span, taken)
-        _ = span.fail(error, cancelled=is_cancellation(error))
-        raise
-    finally:
-        await close(pieces)  # noqa: ASYNC102 - shields itself
-    _tell_input(span, taken)
+    with failing(span):
+        try:
+            await span.receipt
+            async for piece in pieces:
+                given.add(piece)
+                if span.wants_chunks:
+                    await span.stream(piece)
+                yield piece
+        finally:
+            await close(pieces)  # noqa: ASYNC102 - shields itself
+            span.input, span.knows_input = taken.sum.whole(), True
     await span.end(given.whole())
-
-
-def _tell_input(span: Span, taken: _Taken) -> None:
-    span.input, span.knows_input = taken.sum.whole(), True
 
 
 class _Sum:

@@ -48,7 +48,7 @@ from ..streams import Feed, Merger, Port, Projector, Throttle
 from ..streams._backend import native_cancel_requested
 from ..types import Command, Namespace, Send
 from ._body import call_body
-from ._failure import attach_others, describe_failure, is_cancellation, plain_error, without_cancellation
+from ._failure import attach_others, describe_failure, plain_error, without_cancellation
 from ._model_call import show_messages
 from ._observed import (
     attempt_observed,
@@ -64,7 +64,7 @@ from ._observer import Span
 from ._program import BodyKind, NodeSpec, Program, Reader
 from ._result import ParentCommand, read_result, read_route
 from ._retry import retry_delay
-from ._spans import NOWHERE, Around, around_span
+from ._spans import NOWHERE, Around, around_span, failing
 from ._step import Frontier, Outcome, Planned, advance, commit, in_reduce_order, plan
 from ._task import Attempt, Task
 
@@ -331,12 +331,9 @@ class GraphRun:
         if self.span is None:
             return await self._route(attempt, ())
         span = open_attempt(attempt)
-        try:
+        with failing(span):
             await span.receipt
             chosen = await self._route(attempt, ())
-        except BaseException as error:
-            _ = span.fail(error, cancelled=is_cancellation(error))
-            raise
         await show_result(attempt, attempt.task.input, streamed=False)
         return chosen
 

@@ -18,7 +18,7 @@ from ._failure import is_cancellation
 from ._observer import Span, SpanKind
 from ._producer import flush_ports
 from ._result import ParentCommand
-from ._spans import add_tags, open_span, room, set_span
+from ._spans import add_tags, failing, open_span, room, set_span
 
 if TYPE_CHECKING:
     from ._loop import GraphRun
@@ -49,7 +49,7 @@ async def execute_observed(run: GraphRun) -> Any:
         await span.end(up.command)  # noqa: ASYNC120 - a cancellation explains it as well
         raise
     except BaseException as error:
-        _fail(span, error)
+        _ = span.fail(error, cancelled=is_cancellation(error))
         if run.parent is not None and not run.remote:
             run.parent.behind += [*run.behind, *(feed.own_port for feed in run.feeds)]
         raise
@@ -77,11 +77,6 @@ def _open_graph(run: GraphRun) -> Span:
     return span
 
 
-def _fail(span: Span, error: BaseException) -> None:
-    # Not waited for: whoever else is to be cancelled for this must learn of it at once.
-    _ = span.fail(error, cancelled=is_cancellation(error))
-
-
 # ---------------------------------------------------------------- supersteps and tasks
 
 
@@ -94,13 +89,11 @@ async def run_step_observed(run: GraphRun, tasks: Sequence[Task]) -> Sequence[Ou
     if span is None:
         return await run._run(tasks)
     run.step_span = span
-    try:
-        outcomes = await run._run(tasks)
-    except BaseException as error:
-        _fail(span, error)
-        raise
-    finally:
-        run.step_span = None
+    with failing(span):
+        try:
+            outcomes = await run._run(tasks)
+        finally:
+            run.step_span = None
     await span.end([outcome.name for outcome in outcomes])
     return outcomes
 
@@ -114,11 +107,8 @@ async def observe_task(run: GraphRun, task: Task, work: Awaitable[Outcome]) -> O
     if span is None:
         return await work
     task.span = span
-    try:
+    with failing(span):
         outcome = await work
-    except BaseException as error:
-        _fail(span, error)
-        raise
     await span.end(dict(outcome.writes))
     return outcome
 
@@ -163,7 +153,7 @@ async def attempt_observed(run: GraphRun, attempt: Attempt) -> Outcome:
         await span.end(up.command)  # noqa: ASYNC120 - a cancellation explains it as well
         raise
     except BaseException as error:
-        _fail(span, error)
+        _ = span.fail(error, cancelled=is_cancellation(error))
         run.behind += [*attempt.behind, *attempt.ports]
         raise
     finally:
@@ -248,13 +238,11 @@ async def call_router_observed(attempt: Attempt, index: int, branch: Branch, see
     )
     span.start()
     attempt.context.run(set_span, span)
-    try:
-        await span.receipt
-        chosen = await call_body(attempt, branch.kind, branch.body, seen)
-    except BaseException as error:
-        _fail(span, error)
-        raise
-    finally:
-        attempt.context.run(set_span, around)
+    with failing(span):
+        try:
+            await span.receipt
+            chosen = await call_body(attempt, branch.kind, branch.body, seen)
+        finally:
+            attempt.context.run(set_span, around)
     await span.end(chosen)
     return chosen

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..config import RunConfig
+from ._failure import is_cancellation
 from ._foreign import bridge
 from ._observer import Guard, Observer, Span, SpanKind
 
@@ -292,6 +293,26 @@ class inside:
                 self._foreign()
         if self._token is not None:
             _span.reset(self._token)
+
+
+class failing:
+    """A block whose failure is that of a span, if there is one.
+
+    Args:
+        span: the span.
+    """
+
+    __slots__ = ("_span",)
+
+    def __init__(self, span: Span | None) -> None:
+        self._span = span
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, tb: object) -> None:
+        if error is not None and self._span is not None:
+            # Not waited for: whoever else is to be cancelled for this must learn of it at once.
+            _ = self._span.fail(error, cancelled=is_cancellation(error))
 
 
 def set_span(span: Span | None) -> None:

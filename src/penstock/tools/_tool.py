@@ -15,8 +15,7 @@ from ..runnables import Composable
 from ..runtime import RunStream, Span
 from ..runtime._blocking import run_blocking
 from ..runtime._events import select_events
-from ..runtime._failure import is_cancellation
-from ..runtime._spans import inside, look_around, open_span, room
+from ..runtime._spans import failing, inside, look_around, open_span, room
 from ..runtime._work import stream_events
 from ..streams import DEFAULT_HIGH_WATER_MARK
 from ..types import StreamEvent
@@ -164,18 +163,17 @@ class Tool(Composable[Any, Any]):
         if call.events is not None:
             _ = call.events.started(self.name, args)
         try:
-            bound = self._bind(args, call)
-            with inside(span):
-                result = bound()
-                if inspect.isawaitable(result):
-                    awaitable = result
-                    result = run_blocking(lambda: _wait_for(awaitable))
-            output = self._output(result, call)
-        except BaseException as error:
-            if call.events is not None and isinstance(error, Exception):
+            with failing(span):
+                bound = self._bind(args, call)
+                with inside(span):
+                    result = bound()
+                    if inspect.isawaitable(result):
+                        awaitable = result
+                        result = run_blocking(lambda: _wait_for(awaitable))
+                output = self._output(result, call)
+        except Exception as error:
+            if call.events is not None:
                 _ = call.events.failed(error)
-            if span is not None:
-                _ = span.fail(error, cancelled=is_cancellation(error))
             raise
         if call.events is not None:
             _ = call.events.finished(output)
@@ -225,14 +223,10 @@ class Tool(Composable[Any, Any]):
         if call.around.observers:
             await room(call.around)
         span = self._open_span(args, call)
-        try:
+        with failing(span):
             if span is not None:
                 await span.receipt
             output = await self._run(args, call, span)
-        except BaseException as error:
-            if span is not None:
-                _ = span.fail(error, cancelled=is_cancellation(error))
-            raise
         if span is not None:
             await span.end(shown(output))
         return output
