@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextvars
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Generic, Literal, overload
+from typing import Any, Generic, Literal, cast, overload
 
 from typing_extensions import TypedDict, TypeVar, Unpack
 
@@ -14,7 +14,7 @@ from ..errors import InvalidUpdateError, nearest
 from ..runnables import Composable
 from ..runtime import RunStream, SyncRunStream
 from ..runtime._direct import run_here
-from ..runtime._events import EventView, select_events
+from ..runtime._events import EventFilters, EventView, select_events
 from ..runtime._host import Call
 from ..runtime._program import Program
 from ..runtime._result import is_pairs, sort_targets
@@ -61,6 +61,10 @@ class StreamOptions(TypedDict, total=False):
     high_water_mark: int
     overflow: OverflowLike
     run_ahead: int
+
+
+class GraphEventOptions(StreamOptions, EventFilters, total=False):
+    """Arguments of `astream_events` of a graph."""
 
 
 class CompiledStateGraph(Composable[Any, Any], Generic[StateT, ContextT, InputT, OutputT]):
@@ -456,13 +460,7 @@ class CompiledStateGraph(Composable[Any, Any], Generic[StateT, ContextT, InputT,
         version: Literal["v2"] = "v2",
         stream_mode: StreamMode | Collection[StreamMode] | None = "updates",
         subgraphs: bool = False,
-        include_names: Collection[str] | None = None,
-        include_types: Collection[str] | None = None,
-        include_tags: Collection[str] | None = None,
-        exclude_names: Collection[str] | None = None,
-        exclude_types: Collection[str] | None = None,
-        exclude_tags: Collection[str] | None = None,
-        **options: Unpack[StreamOptions],
+        **options: Unpack[GraphEventOptions],
     ) -> RunStream[StreamEvent]:
         """Run the graph and stream what goes on inside: in its nodes, and in the models, tools, chains and graphs they
         call, at any depth.
@@ -477,14 +475,9 @@ class CompiledStateGraph(Composable[Any, Any], Generic[StateT, ContextT, InputT,
             version: there is only "v2".
             stream_mode: what the `on_chain_stream` events of this graph hold, as `astream` gives it.
             subgraphs: whether they are to show subgraphs, which have events of their own in any case.
-            include_names: show events of work with one of these names.
-            include_types: or of one of these types: `chain` (graphs, nodes, functions), `chat_model`, `tool`, `prompt`,
-                `parser`; or custom events of these names.
-            include_tags: or with one of these tags.
-            exclude_names: but not those with one of these names.
-            exclude_types: nor of one of these types.
-            exclude_tags: nor with one of these tags.
-            context: as for `astream`, and likewise all its other options but `overflow`.
+            options: which events are wanted (`include_names`, `include_types`, `include_tags`, `exclude_names`,
+                `exclude_types`, `exclude_tags`): see :class:`penstock.runtime.EventFilters`; and the options of
+                `astream` but `overflow`.
 
         Returns:
             A `RunStream`: iterate it, or enter it with `async with` first.
@@ -510,21 +503,15 @@ class CompiledStateGraph(Composable[Any, Any], Generic[StateT, ContextT, InputT,
             ```
         """
         check_version(version)
-        selection = select_events(
-            include_names=include_names,
-            include_types=include_types,
-            include_tags=include_tags,
-            exclude_names=exclude_names,
-            exclude_types=exclude_types,
-            exclude_tags=exclude_tags,
-        )
         if "overflow" in options:
             raise TypeError("astream_events() has no overflow: events are never dropped; use only= or include_types=")
-        if options.get("output_keys") is None:
-            options = {**options, "output_keys": tuple(self.program.channels)}
-        request = self._request(stream_mode, subgraphs, "v1", options)
-        call = self._call(input, config, request, options)
-        view = EventView(selection, input)
+        given: dict[str, Any] = {k: v for k, v in options.items() if k not in EventFilters.__annotations__}
+        if given.get("output_keys") is None:
+            given["output_keys"] = tuple(self.program.channels)
+        shown = cast("StreamOptions", given)
+        request = self._request(stream_mode, subgraphs, "v1", shown)
+        call = self._call(input, config, request, shown)
+        view = EventView(select_events(options), input)
         if not view.wants_root(call.identity.get("run_name") or self.name, call.config.tags):
             call = replace(call, request=replace(request, modes=frozenset()))  # its chunks need not be built
         around = call.around
@@ -799,7 +786,7 @@ class CompiledStateGraph(Composable[Any, Any], Generic[StateT, ContextT, InputT,
 def _check_options(options: StreamOptions) -> None:
     for name in options:
         if name not in StreamOptions.__annotations__:
-            known = [*StreamOptions.__annotations__, "stream_mode", "subgraphs", "version"]
+            known = [*GraphEventOptions.__annotations__, "stream_mode", "subgraphs", "version"]
             raise TypeError(f"there is no argument {name!r}; {nearest(name, known)}")
 
 

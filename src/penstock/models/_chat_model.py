@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from inspect import isawaitable, iscoroutine
@@ -12,17 +12,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, TypeVar
 from uuid import uuid4
 
 import anyio
-from typing_extensions import Self
+from typing_extensions import Self, Unpack
 
 from penstock.errors import ModelOutputError
 from penstock.messages import AIMessage, AIMessageChunk, BaseMessage, MessagesLike, coerce_messages, sum_chunks
 from penstock.runnables import Composable
 from penstock.runtime import ModelCall, RunStream
 from penstock.runtime._blocking import BlockingIterator, run_blocking
-from penstock.runtime._events import select_events
+from penstock.runtime._events import EventOptions
 from penstock.runtime._spans import failing, inside, look_around, room
 from penstock.runtime._work import stream_events
-from penstock.streams import DEFAULT_HIGH_WATER_MARK
 from penstock.types import StreamEvent
 
 from ._settings import NO_SETTINGS, CallSettings, read_settings, read_tags
@@ -508,14 +507,7 @@ class ChatModel(Composable[MessagesLike, AIMessage], ABC):
         *,
         version: Literal["v2"] = "v2",
         stop: Sequence[str] | None = None,
-        include_names: Collection[str] | None = None,
-        include_types: Collection[str] | None = None,
-        include_tags: Collection[str] | None = None,
-        exclude_names: Collection[str] | None = None,
-        exclude_types: Collection[str] | None = None,
-        exclude_tags: Collection[str] | None = None,
-        high_water_mark: int = DEFAULT_HIGH_WATER_MARK,
-        **options: Any,
+        **options: Unpack[EventOptions],
     ) -> RunStream[StreamEvent]:
         """Ask the model, and stream the call as events: its start, its tokens, its end.
 
@@ -524,14 +516,9 @@ class ChatModel(Composable[MessagesLike, AIMessage], ABC):
             config: as for :meth:`ainvoke`.
             version: there is only "v2".
             stop: texts that end the answer.
-            include_names: show events of work with one of these names.
-            include_types: or of one of these types: `chat_model`, and what the model calls in turn, if anything.
-            include_tags: or with one of these tags.
-            exclude_names: but not those with one of these names.
-            exclude_types: nor of one of these types.
-            exclude_tags: nor with one of these tags.
-            high_water_mark: events that may be unread before the model is made to wait.
-            options: passed to :meth:`answer`.
+            options: which events are wanted (`include_names`, `include_types`, `include_tags`, `exclude_names`,
+                `exclude_types`, `exclude_tags`), and how many may be unread (`high_water_mark`): see
+                :class:`penstock.runtime.EventOptions`.
 
         Returns:
             A stream of events: iterate it, or enter it with `async with` first. Leaving it ends the call.
@@ -543,17 +530,17 @@ class ChatModel(Composable[MessagesLike, AIMessage], ABC):
             ```python
             from penstock.testing import ScriptedChatModel
 
-            model = ScriptedChatModel([["Fo", "ur"]], cycle=True)
-            events = [event async for event in model.astream_events("2 + 2?", version="v2")]
+            model = ScriptedChatModel([["Thir", "teen"]], cycle=True)
+            events = [event async for event in model.astream_events("6 + 7?", version="v2")]
             assert events[0]["event"] == "on_chat_model_start"
-            assert events[0]["data"] == {"input": "2 + 2?"}
-            assert [e["data"]["chunk"].text for e in events[1:-1]] == ["Fo", "ur", ""]
-            assert events[-1]["data"]["output"].text == "Four"
+            assert events[0]["data"] == {"input": "6 + 7?"}
+            assert [e["data"]["chunk"].text for e in events[1:-1]] == ["Thir", "teen", ""]
+            assert events[-1]["data"]["output"].text == "Thirteen"
             ```
         """
 
         async def ask(given: Mapping[str, Any]) -> AIMessage:
-            chunks = [chunk async for chunk in self.astream(input, given, stop=stop, **options)]
+            chunks = [chunk async for chunk in self.astream(input, given, stop=stop)]
             return sum_chunks(chunks).to_message()
 
         return stream_events(
@@ -562,15 +549,7 @@ class ChatModel(Composable[MessagesLike, AIMessage], ABC):
             input,
             config,
             version=version,
-            selection=select_events(
-                include_names=include_names,
-                include_types=include_types,
-                include_tags=include_tags,
-                exclude_names=exclude_names,
-                exclude_types=exclude_types,
-                exclude_tags=exclude_tags,
-            ),
-            high_water_mark=high_water_mark,
+            options=options,
         )
 
     async def _pieces(

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, overload
 
 from anyio.abc import TaskGroup
-from typing_extensions import Self
+from typing_extensions import Self, Unpack
 
 from ..runtime import RunStream, SpanKind
 from ..runtime._blocking import BlockingIterator, run_blocking
-from ..runtime._events import select_events
+from ..runtime._events import EventOptions
 from ..runtime._spans import linked, look_around, open_span
 from ..runtime._work import stream_events
-from ..streams import DEFAULT_HIGH_WATER_MARK
 from ..types import StreamEvent
 from ._config import NOTHING, Config, add_configs, check_config, for_steps
 from ._flow import Once, add_up, at_once, close, read_whole
@@ -226,13 +225,7 @@ class Runnable(Composable[InputT, OutputT], ABC):
         config: Config | None = None,
         *,
         version: Literal["v2"] = "v2",
-        include_names: Collection[str] | None = None,
-        include_types: Collection[str] | None = None,
-        include_tags: Collection[str] | None = None,
-        exclude_names: Collection[str] | None = None,
-        exclude_types: Collection[str] | None = None,
-        exclude_tags: Collection[str] | None = None,
-        high_water_mark: int = DEFAULT_HIGH_WATER_MARK,
+        **options: Unpack[EventOptions],
     ) -> RunStream[StreamEvent]:
         """Call it piece by piece, as :meth:`astream` does, and stream what goes on inside, in all its steps.
 
@@ -240,14 +233,9 @@ class Runnable(Composable[InputT, OutputT], ABC):
             input: what the first step takes.
             config: as for :meth:`ainvoke`.
             version: there is only "v2".
-            include_names: show events of work with one of these names.
-            include_types: or of one of these types: `chain`, `chat_model`, `tool`, `prompt`, `parser`; or custom events
-                of these names.
-            include_tags: or with one of these tags.
-            exclude_names: but not those with one of these names.
-            exclude_types: nor of one of these types.
-            exclude_tags: nor with one of these tags.
-            high_water_mark: events that may be unread before the steps are made to wait.
+            options: which events are wanted (`include_names`, `include_types`, `include_tags`, `exclude_names`,
+                `exclude_types`, `exclude_tags`), and how many may be unread (`high_water_mark`): see
+                :class:`penstock.runtime.EventOptions`.
 
         Returns:
             A stream of events: iterate it, or enter it with `async with` first. Leaving it ends the call.
@@ -277,15 +265,7 @@ class Runnable(Composable[InputT, OutputT], ABC):
             input,
             check_config(config),
             version=version,
-            selection=select_events(
-                include_names=include_names,
-                include_types=include_types,
-                include_tags=include_tags,
-                exclude_names=exclude_names,
-                exclude_types=exclude_types,
-                exclude_tags=exclude_tags,
-            ),
-            high_water_mark=high_water_mark,
+            options=options,
         )
 
     async def abatch(

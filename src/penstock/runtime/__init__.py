@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ._custom import adispatch_custom_event, dispatch_custom_event
 from ._emitter import Emitter
+from ._events import EventFilters, EventOptions
 from ._model_call import ModelCall, emitter
 from ._observer import SPAN_KINDS, Observer, Span, SpanKind
 from ._retry import retry_delay
@@ -15,6 +16,8 @@ from ._sync import SyncRunStream
 __all__ = [
     "SPAN_KINDS",
     "Emitter",
+    "EventFilters",
+    "EventOptions",
     "ExecutionInfo",
     "ModelCall",
     "Observer",

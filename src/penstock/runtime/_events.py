@@ -8,10 +8,13 @@ mode, and what is left unread is bounded.  Nothing is kept but with the spans th
 from __future__ import annotations
 
 import difflib
-from collections.abc import Awaitable, Collection
+from collections.abc import Awaitable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from typing_extensions import TypedDict
+
+from ..errors import nearest
 from ..streams import DONE, Merger
 from ..types import StreamEvent
 from ._observer import Observer, Span
@@ -23,18 +26,41 @@ _TYPES = {"graph": "chain", "attempt": "chain"}
 EVENT_TYPES = ("chain", "chat_model", "tool", "prompt", "parser", "retriever", "llm")
 
 
-@dataclass(frozen=True)
-class EventSelection:
-    """Which events are wanted: those that anything included fits, or all if nothing is, but for what is excluded.
+class EventFilters(TypedDict, total=False):
+    """Arguments of `astream_events` that say which events are wanted: those that anything included fits, or all if
+    nothing is; but not those that anything excluded fits. Others are never built.
 
     Attributes:
-        include_names: names of the work; of the event for `on_custom_event`.
-        include_types: `chain`, `chat_model`, `tool`, `prompt`, `parser`, or the name of a custom event.
+        include_names: names of the work: of a graph, node, tool, function, model; of the event for a custom one.
+        include_types: `chain` (graphs, nodes, functions, chains), `chat_model`, `tool`, `prompt`, `parser`; for custom
+            events their names.
         include_tags: tags of the work.
         exclude_names: likewise.
         exclude_types: likewise.
         exclude_tags: likewise.
     """
+
+    include_names: Collection[str] | None
+    include_types: Collection[str] | None
+    include_tags: Collection[str] | None
+    exclude_names: Collection[str] | None
+    exclude_types: Collection[str] | None
+    exclude_tags: Collection[str] | None
+
+
+class EventOptions(EventFilters, total=False):
+    """Arguments of `astream_events` of tools, models and chains.
+
+    Attributes:
+        high_water_mark: events that may be unread before the work is made to wait; 64 by default.
+    """
+
+    high_water_mark: int
+
+
+@dataclass(frozen=True)
+class EventSelection:
+    """`EventFilters`, checked, and made ready for look-ups."""
 
     include_names: frozenset[str] | None = None
     include_types: frozenset[str] | None = None
@@ -215,28 +241,32 @@ def _fresh(value: Any) -> Any:
     return [*value] if type(value) is list else value
 
 
-def select_events(
-    *,
-    include_names: Collection[str] | None = None,
-    include_types: Collection[str] | None = None,
-    include_tags: Collection[str] | None = None,
-    exclude_names: Collection[str] | None = None,
-    exclude_types: Collection[str] | None = None,
-    exclude_tags: Collection[str] | None = None,
-) -> EventSelection:
+def select_events(filters: EventFilters | EventOptions) -> EventSelection:
     """Read the arguments that say which events are wanted.
 
     Raises:
         TypeError: one of them is no collection of strings.
+        ValueError: a type looks like a misspelt one.
     """
-    return EventSelection(
-        include_names=_strings("include_names", include_names),
-        include_types=_types("include_types", include_types),
-        include_tags=_strings("include_tags", include_tags),
-        exclude_names=_strings("exclude_names", exclude_names) or frozenset(),
-        exclude_types=_types("exclude_types", exclude_types) or frozenset(),
-        exclude_tags=_strings("exclude_tags", exclude_tags) or frozenset(),
-    )
+    given: dict[str, Any] = {}
+    for name in EventFilters.__annotations__:
+        value: Any = filters.get(name)
+        found = _types(name, value) if name.endswith("types") else _strings(name, value)
+        if found is not None:
+            given[name] = found
+    return EventSelection(**given)
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Refuse an argument of `astream_events` that there is not.
+
+    Raises:
+        TypeError: there is one.
+    """
+    for name in options:
+        if name not in EventOptions.__annotations__:
+            known = [*EventOptions.__annotations__, "version"]
+            raise TypeError(f"astream_events() has no argument {name!r}; {nearest(name, known)}")
 
 
 def _strings(argument: str, value: Collection[str] | None) -> frozenset[str] | None:

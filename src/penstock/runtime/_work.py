@@ -13,7 +13,7 @@ import anyio
 from ..config import maybe_scope, parse_config
 from ..streams import DEFAULT_HIGH_WATER_MARK, Merger, Port, StreamRequest, Throttle, drive, parse_mark
 from ..types import StreamEvent
-from ._events import EventSelection, EventView
+from ._events import EventOptions, EventView, check_options, select_events
 from ._run import RunStream
 from ._spans import Around, Ground, look_around, set_span
 from ._task import Attempt
@@ -113,8 +113,7 @@ def stream_events(
     config: Mapping[str, Any] | None,
     *,
     version: str,
-    selection: EventSelection,
-    high_water_mark: int = DEFAULT_HIGH_WATER_MARK,
+    options: EventOptions,
 ) -> RunStream[StreamEvent]:
     """A stream of what goes on in a call.
 
@@ -124,21 +123,23 @@ def stream_events(
         input: what it is given, as the reader is to see it.
         config: of the call.
         version: "v2".
-        selection: which events are wanted.
-        high_water_mark: events that may be unread before the call waits.
+        options: which events are wanted, and how many may be unread.
 
     Raises:
         ValueError: there is no such version, or an argument is out of range.
+        TypeError: an argument has the wrong type, or does not exist.
     """
     check_version(version)
+    check_options(options)
     given = dict(config or {})
     parse_config(given)
     around = look_around(given.pop("callbacks", None))
     scope = maybe_scope()
     parent = scope if isinstance(scope, Attempt) and not scope.ended else None
-    request = StreamRequest(modes=frozenset(), high_water_mark=parse_mark(high_water_mark))
-    call = WatchedCall(name, work, given, around, EventView(selection, input), request, parent)
-    return RunStream(call)
+    mark = parse_mark(options.get("high_water_mark", DEFAULT_HIGH_WATER_MARK))
+    view = EventView(select_events(options), input)
+    request = StreamRequest(modes=frozenset(), high_water_mark=mark)
+    return RunStream(WatchedCall(name, work, given, around, view, request, parent))
 
 
 def check_version(version: object) -> None:

@@ -7,6 +7,8 @@ import inspect
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Literal, cast
 
+from typing_extensions import Unpack
+
 from .._shapes import Schema
 from ..config import RunnableConfig
 from ..errors import ToolCallError, ToolDefinitionError
@@ -14,10 +16,9 @@ from ..messages import ToolCall
 from ..runnables import Composable
 from ..runtime import RunStream, Span
 from ..runtime._blocking import run_blocking
-from ..runtime._events import select_events
+from ..runtime._events import EventOptions
 from ..runtime._spans import failing, inside, look_around, open_span, room
 from ..runtime._work import stream_events
-from ..streams import DEFAULT_HIGH_WATER_MARK
 from ..types import StreamEvent
 from ._docstring import read_docstring
 from ._events import open_events, shown
@@ -256,13 +257,7 @@ class Tool(Composable[Any, Any]):
         *,
         version: Literal["v2"] = "v2",
         injected: Mapping[str, Any] | None = None,
-        include_names: Collection[str] | None = None,
-        include_types: Collection[str] | None = None,
-        include_tags: Collection[str] | None = None,
-        exclude_names: Collection[str] | None = None,
-        exclude_types: Collection[str] | None = None,
-        exclude_tags: Collection[str] | None = None,
-        high_water_mark: int = DEFAULT_HIGH_WATER_MARK,
+        **options: Unpack[EventOptions],
     ) -> RunStream[StreamEvent]:
         """Call the tool, and stream what goes on inside of it: in the models, chains, graphs and tools it calls.
 
@@ -271,14 +266,9 @@ class Tool(Composable[Any, Any]):
             config: as for :meth:`ainvoke`.
             version: there is only "v2".
             injected: as for :meth:`ainvoke`.
-            include_names: show events of work with one of these names.
-            include_types: or of one of these types: `chain`, `chat_model`, `tool`, `prompt`, `parser`; or custom events
-                of these names.
-            include_tags: or with one of these tags.
-            exclude_names: but not those with one of these names.
-            exclude_types: nor of one of these types.
-            exclude_tags: nor with one of these tags.
-            high_water_mark: events that may be unread before the tool is made to wait.
+            options: which events are wanted (`include_names`, `include_types`, `include_tags`, `exclude_names`,
+                `exclude_types`, `exclude_tags`), and how many may be unread (`high_water_mark`): see
+                :class:`penstock.runtime.EventOptions`.
 
         Returns:
             A stream of events: iterate it, or enter it with `async with` first. Leaving it ends the call.
@@ -311,15 +301,7 @@ class Tool(Composable[Any, Any]):
             input,
             config,
             version=version,
-            selection=select_events(
-                include_names=include_names,
-                include_types=include_types,
-                include_tags=include_tags,
-                exclude_names=exclude_names,
-                exclude_types=exclude_types,
-                exclude_tags=exclude_tags,
-            ),
-            high_water_mark=high_water_mark,
+            options=options,
         )
 
     def _open(self, input_: Any, config: Any, injected: Mapping[str, Any] | None) -> tuple[Mapping[str, Any], CallInfo]:
