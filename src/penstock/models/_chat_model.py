@@ -480,21 +480,23 @@ class ChatModel(Composable[MessagesLike, AIMessage], ABC):
         pieces: list[AIMessageChunk] = []
         whole: AIMessage | None = None
         source = self._pieces(messages, settings)
-        with failing(call.span):
-            try:
-                await call.begun
-                async for piece in source:
-                    if call.wanted:
-                        await call.emit(piece, whole=not isinstance(piece, AIMessageChunk))
-                    if isinstance(piece, AIMessageChunk):
-                        pieces.append(piece)
-                        yield piece
-                    else:
-                        whole = piece
-                        await call.finished(piece)
-                        yield _as_chunk(piece)
-            finally:
-                await close_quietly(source)  # noqa: ASYNC102 - shields itself
+        try:
+            await call.begun
+            async for piece in source:
+                if call.wanted:
+                    await call.emit(piece, whole=not isinstance(piece, AIMessageChunk))
+                if isinstance(piece, AIMessageChunk):
+                    pieces.append(piece)
+                    yield piece
+                else:
+                    whole = piece
+                    await call.finished(piece)
+                    yield _as_chunk(piece)
+        except BaseException as error:
+            call.failed(error)
+            raise
+        finally:
+            await close_quietly(source)  # noqa: ASYNC102 - shields itself
         if whole is not None:
             return
         output = None if call.span is None else sum_chunks(_without_mark(pieces))

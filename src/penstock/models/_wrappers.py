@@ -95,14 +95,17 @@ class _Chain(ChatModel):
         span = await self._open_span(messages, settings) if self._told_when_streamed else None
         source = self._stream_attempts(messages, settings, span)
         chunks: list[AIMessageChunk] = []
-        with failing(span):
-            try:
-                async for chunk in source:
-                    if span is not None:
-                        chunks.append(chunk)
-                    yield chunk
-            finally:
-                await close_quietly(source)  # noqa: ASYNC102 - shields itself
+        try:
+            async for chunk in source:
+                if span is not None:
+                    chunks.append(chunk)
+                yield chunk
+        except BaseException as error:
+            if span is not None:
+                span.fail_by(error)
+            raise
+        finally:
+            await close_quietly(source)  # noqa: ASYNC102 - shields itself
         if span is not None:
             await span.end(sum_chunks(chunks))
 

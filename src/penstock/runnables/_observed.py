@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from anyio.abc import TaskGroup
 
 from ..messages import AIMessageChunk, sum_chunks
+from ..runtime import Span
 from ..runtime._spans import Around, failing, inside, linked, open_span, room
 from ._config import Config, add_configs, check_config, for_steps
 from ._flow import Once, Pieces, add, close, read_whole
@@ -66,17 +67,20 @@ async def pieces_observed(
     assert span is not None
     given = _Sum()
     pieces = step._transform(taken, linked(for_steps(config), span), group)
-    with failing(span):
-        try:
-            await span.receipt
-            async for piece in pieces:
-                given.add(piece)
-                if span.wants_chunks:
-                    await span.stream(piece)
-                yield piece
-        finally:
-            await close(pieces)  # noqa: ASYNC102 - shields itself
-            span.input, span.knows_input = taken.sum.whole(), True
+    try:
+        await span.receipt
+        async for piece in pieces:
+            given.add(piece)
+            if span.wants_chunks:
+                await span.stream(piece)
+            yield piece
+    except BaseException as error:
+        taken.tell(span)
+        span.fail_by(error)
+        raise
+    finally:
+        await close(pieces)  # noqa: ASYNC102 - shields itself
+    taken.tell(span)
     await span.end(given.whole())
 
 
@@ -133,6 +137,10 @@ class _Taken(AsyncIterator[Any]):
             raise StopAsyncIteration
         self.sum.add(piece)
         return piece
+
+    def tell(self, span: Span) -> None:
+        """What was taken is the input of a span."""
+        span.input, span.knows_input = self.sum.whole(), True
 
     async def aclose(self) -> None:
         """Close the source."""

@@ -13,7 +13,6 @@ from ..messages import is_message
 from ..streams import DONE
 from ..types import StreamMode
 from ._emitter import Emitter, Receipts
-from ._failure import is_cancellation
 from ._observer import Span
 from ._spans import NOWHERE, Around, add_tags, look_around, open_span, without_place
 from ._task import Attempt
@@ -189,7 +188,7 @@ class ModelCall:
     def failed(self, error: BaseException) -> None:
         """Tell that the call has failed, or that nobody wants the rest of it."""
         if self.span is not None:
-            _ = self.span.fail(error, cancelled=is_cancellation(error))
+            self.span.fail_by(error)
 
     def _has_seen(self, ident: str | None) -> None:
         if self._attempt is None or ident is None:

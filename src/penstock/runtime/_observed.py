@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..constants import START, TAG_HIDDEN
 from ._body import call_body
-from ._failure import is_cancellation
 from ._observer import Span, SpanKind
 from ._producer import flush_ports
 from ._result import ParentCommand
@@ -49,7 +48,7 @@ async def execute_observed(run: GraphRun) -> Any:
         await span.end(up.command)  # noqa: ASYNC120 - a cancellation explains it as well
         raise
     except BaseException as error:
-        _ = span.fail(error, cancelled=is_cancellation(error))
+        span.fail_by(error)
         if run.parent is not None and not run.remote:
             run.parent.behind += [*run.behind, *(feed.own_port for feed in run.feeds)]
         raise
@@ -153,7 +152,7 @@ async def attempt_observed(run: GraphRun, attempt: Attempt) -> Outcome:
         await span.end(up.command)  # noqa: ASYNC120 - a cancellation explains it as well
         raise
     except BaseException as error:
-        _ = span.fail(error, cancelled=is_cancellation(error))
+        span.fail_by(error)
         run.behind += [*attempt.behind, *attempt.ports]
         raise
     finally:

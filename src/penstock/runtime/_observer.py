@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 from uuid import UUID, uuid4
 
 from ..streams import DONE
+from ._failure import is_cancellation
 
 if TYPE_CHECKING:
     from ._producer import Producer
@@ -200,13 +201,17 @@ class Span:
         self._over = True
         return _tell([o.ended(self, output) for o in self._listeners])
 
-    def fail(self, error: BaseException, *, cancelled: bool = False) -> Awaitable[Any]:
-        """It has failed, likewise."""
+    def fail_by(self, error: BaseException) -> None:
+        """It has failed, or somebody has cancelled it, likewise.
+
+        Not to be waited for: whoever else is to be cancelled for this must learn of it at once.
+        """
         if self._over:
-            return DONE
+            return
         self._over = True
-        self.cancelled = cancelled
-        return _tell([o.failed(self, error) for o in self._listeners])
+        self.cancelled = is_cancellation(error)
+        for observer in self._listeners:
+            observer.failed(self, error)
 
     def dispatch(self, name: str, data: Any) -> Awaitable[Any]:
         """Something of the user's own has happened in it."""

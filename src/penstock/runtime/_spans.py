@@ -14,7 +14,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..config import RunConfig
-from ._failure import is_cancellation
 from ._foreign import bridge
 from ._observer import Guard, Observer, Span, SpanKind
 
@@ -311,8 +310,7 @@ class failing:
 
     def __exit__(self, kind: object, error: BaseException | None, tb: object) -> None:
         if error is not None and self._span is not None:
-            # Not waited for: whoever else is to be cancelled for this must learn of it at once.
-            _ = self._span.fail(error, cancelled=is_cancellation(error))
+            self._span.fail_by(error)
 
 
 def set_span(span: Span | None) -> None:
