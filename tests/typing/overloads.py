@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,7 +15,10 @@ from typing_extensions import TypedDict, assert_type
 
 from penstock.config import RunnableConfig, get_config, get_stream_writer
 from penstock.graph import END, START, CompiledStateGraph, MessagesState, StateGraph
-from penstock.runtime import RunStream, Runtime, SyncRunStream, get_runtime
+from penstock.models import ChatModel
+from penstock.runnables import ChatPromptTemplate, Runnable, RunnableLambda, StrOutputParser
+from penstock.runtime import Observer, RunStream, Runtime, Span, SyncRunStream, get_runtime
+from penstock.tools import Tool
 from penstock.types import (
     Command,
     CustomStreamPart,
@@ -24,6 +27,7 @@ from penstock.types import (
     Only,
     RetryPolicy,
     Send,
+    StreamEvent,
     StreamMode,
     StreamPart,
     StreamWriter,
@@ -279,3 +283,57 @@ def stream(graph: Graph, mode: StreamMode, flag: bool, modes: Collection[StreamM
             assert_type(payload, Any)
         assert_type(run.result(), Any)
         run.close()
+
+
+# ---------------------------------------------------------------- chains and events
+
+
+def whole(number: int) -> str:
+    return str(number)
+
+
+async def awaited(number: int) -> str:
+    return str(number)
+
+
+def pieces(numbers: Iterator[int]) -> Iterator[str]:
+    yield from map(str, numbers)
+
+
+async def async_pieces(numbers: AsyncIterator[int]) -> AsyncIterator[str]:
+    async for number in numbers:
+        yield str(number)
+
+
+def configured(number: int, config: RunnableConfig) -> str:
+    return str(number)
+
+
+def steps() -> None:
+    assert_type(RunnableLambda(whole), RunnableLambda[int, str])
+    assert_type(RunnableLambda(awaited), RunnableLambda[int, str])
+    assert_type(RunnableLambda(pieces), RunnableLambda[int, str])
+    assert_type(RunnableLambda(async_pieces), RunnableLambda[int, str])
+    assert_type(RunnableLambda(configured), RunnableLambda[Any, Any])
+    assert_type(RunnableLambda(whole).invoke(1), str)
+    assert_type(RunnableLambda(whole) | awaited, Runnable[int, str])
+
+
+async def events(
+    graph: CompiledStateGraph[State], tool: Tool, model: ChatModel, prompt: ChatPromptTemplate, observer: Observer
+) -> None:
+    assert_type(graph.astream_events({}, include_types=["tool"], stream_mode="values"), RunStream[StreamEvent])
+    assert_type(tool.astream_events({}, version="v2", high_water_mark=3), RunStream[StreamEvent])
+    assert_type(model.astream_events("hi", exclude_tags=("a",)), RunStream[StreamEvent])
+    chain = prompt | model | StrOutputParser()
+    assert_type(chain, Runnable[Any, str])
+    assert_type(chain.astream_events({}, {"callbacks": [observer]}), RunStream[StreamEvent])
+    async for event in chain.astream_events({}):
+        assert_type(event["event"], str)
+        assert_type(event["parent_ids"], list[str])
+
+
+class Watching(Observer):
+    def started(self, span: Span) -> None:
+        assert_type(span.name, str)
+        assert_type(span.parent, Span | None)

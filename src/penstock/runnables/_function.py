@@ -6,7 +6,7 @@ import inspect
 import operator
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
@@ -19,6 +19,9 @@ from ._config import Config, add_configs, for_function, for_steps
 from ._flow import Once, close, read_whole
 from ._runnable import Composable, InputT, OutputT, Runnable
 from ._thread import ThreadPlace, in_thread
+
+GivenT = TypeVar("GivenT")
+PieceT = TypeVar("PieceT")
 
 _END: Any = object()
 
@@ -54,6 +57,28 @@ class RunnableLambda(Runnable[InputT, OutputT]):
         ```
     """
 
+    @overload
+    def __init__(
+        self: RunnableLambda[GivenT, PieceT],
+        func: Callable[[AsyncIterator[GivenT]], AsyncIterator[PieceT]],
+        name: str | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: RunnableLambda[GivenT, PieceT],
+        func: Callable[[Iterator[GivenT]], Iterator[PieceT]],
+        name: str | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: RunnableLambda[GivenT, PieceT], func: Callable[[GivenT], Awaitable[PieceT]], name: str | None = None
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: RunnableLambda[GivenT, PieceT], func: Callable[[GivenT], PieceT], name: str | None = None
+    ) -> None: ...
+    @overload
+    def __init__(self: RunnableLambda[Any, Any], func: Callable[..., Any], name: str | None = None) -> None: ...
     def __init__(self, func: Callable[..., Any], name: str | None = None) -> None:
         given: Any = func
         if isinstance(given, Composable) or not callable(given):
