@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import sys
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
@@ -41,7 +41,7 @@ class Wakeup(Protocol):
     """What one task waits for until another sets it."""
 
     def set(self) -> object: ...
-    async def wait(self) -> None: ...
+    def wait(self) -> Awaitable[object]: ...
 
 
 class _Future:
@@ -56,8 +56,8 @@ class _Future:
         if not self._future.done():
             self._future.set_result(None)
 
-    async def wait(self) -> None:
-        await self._future
+    def wait(self) -> Awaitable[None]:
+        return self._future
 
 
 def wakeup_maker() -> Callable[[], Wakeup]:

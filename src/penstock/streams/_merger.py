@@ -47,7 +47,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from ..errors import StreamClosedError, StreamOverflowError
 from ..types import Overflow
-from ._backend import Wakeup, in_event_loop, loop_poster, wakeup_maker
+from ._backend import Wakeup, in_event_loop, loop_clock, loop_poster, wakeup_maker
 
 # How many full producers the stream holds before their items wait in lanes.
 STREAM_MARKS = 4
@@ -68,14 +68,18 @@ def check_cancelled() -> None:
         from_thread.check_cancelled()
 
 
+# What awaiting gives when there is nothing to wait for: an iterator that is at its end. A generator would be made anew
+# for every write that is awaited, and double the price of the await.
+_NO_WAIT: Any = iter(())
+
+
 class Receipt:
     """What a writer returns when there is nothing to wait for."""
 
     __slots__ = ()
 
     def __await__(self) -> Generator[Any, None, None]:
-        return
-        yield
+        return _NO_WAIT  # type: ignore[no-any-return]
 
 
 DONE = Receipt()
@@ -117,6 +121,7 @@ class Merger:
         "in_stream",
         "lock",
         "new_wakeup",
+        "now",
         "peak",
         "ports",
         "post",
@@ -156,6 +161,7 @@ class Merger:
         self.thread_id: int = get_ident()
         self.post: Callable[[Callable[[], object]], None] = loop_poster()
         self.new_wakeup: Callable[[], Wakeup] = wakeup_maker()
+        self.now: Callable[[], float] = loop_clock()
         self._ring: deque[Port] = deque()
         self._ready: Callable[[], object]
         self._asked_at = -1
@@ -586,11 +592,12 @@ class Port:
         return bool(self._events or self._gates)
 
     def __await__(self) -> Generator[Any, Any, None]:
-        if self.pressed:
-            yield from self._relieved().__await__()
+        return self._relieved().__await__() if self.pressed else _NO_WAIT
 
     async def _relieved(self) -> None:
-        started = anyio.current_time()
+        merger = self.merger
+        now = merger.now if get_ident() == merger.thread_id else anyio.current_time
+        started = now()
         if self.clock is not None:
             self.clock.pause()
         try:
@@ -599,7 +606,7 @@ class Port:
         finally:
             if self.clock is not None:
                 self.clock.resume()
-            self.merger.blocked_time += anyio.current_time() - started
+            merger.blocked_time += now() - started
 
     async def flush(self) -> None:
         """Wait until nothing of this port waits outside of the stream."""

@@ -145,17 +145,20 @@ class Throttle:
     async def _hold(self, port: Port) -> None:
         self.pause()
         try:
+            deadline = anyio.current_effective_deadline()
+            if deadline == math.inf:
+                await port
+                return
             now = anyio.current_time()
-            until = self._patience(port, now)
+            until = self._patience(port, now, deadline)
             if until > now:
                 with anyio.CancelScope(deadline=until):
                     await port
         finally:
             self.resume()
 
-    def _patience(self, port: Port, now: float) -> float:
+    def _patience(self, port: Port, now: float, deadline: float) -> float:
         """Until when the node may be held back: within what a deadline of its own allows."""
-        deadline = anyio.current_effective_deadline()
         if deadline >= self._outer_deadline:
             return deadline
         if deadline != self._deadline:
@@ -169,8 +172,7 @@ def _drive(
     coro: Coroutine[Any, Any, T], throttle: Throttle, context: contextvars.Context, mark: Any
 ) -> Generator[Any, Any, T]:
     run: Any = context.run
-    send = functools.partial(run, coro.send)
-    throw = functools.partial(run, coro.throw)
+    send, throw = coro.send, coro.throw
     value: Any = None
     error: BaseException | None = None
     waits_for: Any = None
@@ -178,7 +180,7 @@ def _drive(
         while True:
             try:
                 # Not inside an `except` block: the node's exception would get this one as its context.
-                waits_for = send(value) if error is None else throw(error)
+                waits_for = run(send, value) if error is None else run(throw, error)
             except StopIteration as stop:
                 return stop.value  # type: ignore[no-any-return]
             error = None
