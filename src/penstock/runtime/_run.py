@@ -98,7 +98,7 @@ class RunStream(AsyncIterator[ChunkT], Generic[ChunkT]):
 
     async def __anext__(self) -> ChunkT:
         merger = self._run.merger
-        if merger is not None and merger.in_stream and self._streak:
+        if merger is not None and merger.stream and self._streak:
             self._streak -= 1
             return merger.take()  # type: ignore[no-any-return]
         return await self._next_slowly()
@@ -117,7 +117,7 @@ class RunStream(AsyncIterator[ChunkT], Generic[ChunkT]):
             if not self._streak:
                 await anyio.lowlevel.checkpoint()
                 self._streak = _STREAK
-            while not merger.in_stream:
+            while not merger.stream:
                 if run.ended.is_set():
                     await self._finish()
                 if merger.asking:

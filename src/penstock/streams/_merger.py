@@ -1,9 +1,10 @@
-"""The fan-in: every producer of a run writes into one anyio memory object stream.
+"""The fan-in: every producer of a run writes into one bounded stream.
 
 Theory of operation
 -------------------
-A *port* belongs to one producer, the *merger* to one consumer.  An item goes port -> stream -> consumer, with
-`send_nowait` and `receive_nowait`; nothing ever waits inside the stream.  Waiting is done beside it:
+A *port* belongs to one producer, the *merger* to one consumer.  An item goes port -> stream -> consumer.  The stream
+is a deque, and nothing ever waits inside of it.  (An anyio memory object stream of which only the `nowait` methods are
+used is a deque, too, and made a chunk a quarter dearer.)  Waiting is done beside it:
 
 * A port may have `high_water_mark` unread items in the stream, and the stream itself is bounded.  What exceeds
   either waits in the port's *lane*, a deque.  Each item the consumer takes makes room for one from a lane; ports
@@ -11,8 +12,8 @@ A *port* belongs to one producer, the *merger* to one consumer.  An item goes po
 * A port is *pressed* while it holds `high_water_mark` unread items or has a lane.  `await port` waits until the
   pressure is off, a node that writes without awaiting is held back by the throttle (see `_throttle`), a worker
   thread blocks in the call itself.
-* The consumer waits on an event and takes the item afterwards.  (anyio's `receive()` loses an item that is handed
-  over in the tick in which the receiver is cancelled.)
+* The consumer waits on an event and takes the item afterwards, so that none is lost when it is cancelled in the tick
+  in which one arrives.
 
 A port whose policy drops chunks puts *tickets* into the stream and its chunks into a bounded deque; a
 ticket is redeemed for the oldest chunk when the consumer takes it.  So the deque decides what is dropped, and the
@@ -32,7 +33,6 @@ by the same rule.
 from __future__ import annotations
 
 import contextlib
-import math
 import threading
 import time
 from collections import deque
@@ -43,7 +43,6 @@ from typing import Any, Protocol
 import anyio
 import anyio.lowlevel
 from anyio import from_thread
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from ..errors import StreamClosedError, StreamOverflowError
 from ..types import Overflow
@@ -85,11 +84,6 @@ class Receipt:
 DONE = Receipt()
 
 
-# anyio warns of a stream that is dropped unclosed.  A merger that becomes garbage in a cycle, with a handle that was
-# never read to its end, closes its streams; but the collector might ask the streams first, were they garbage, too.
-_open_streams: set[tuple[MemoryObjectSendStream[Any], MemoryObjectReceiveStream[Any]]] = set()
-
-
 class Merger:
     """One consumer's bounded stream and the counters around it.
 
@@ -106,10 +100,8 @@ class Merger:
         "_inbox",
         "_inbox_posted",
         "_ready",
-        "_receive_nowait",
         "_refill_at",
         "_ring",
-        "_send_nowait",
         "admitting",
         "asking",
         "blocked_time",
@@ -118,17 +110,15 @@ class Merger:
         "dropped",
         "high_water_mark",
         "in_lanes",
-        "in_stream",
         "lock",
         "new_wakeup",
         "now",
         "peak",
         "ports",
         "post",
-        "receive_stream",
         "relay_port",
-        "send_stream",
         "standing_still",
+        "stream",
         "taken",
         "thread_id",
         "tickets",
@@ -138,15 +128,8 @@ class Merger:
         self.high_water_mark: int = high_water_mark
         self.capacity: int = high_water_mark * STREAM_MARKS
         self._refill_at = high_water_mark // 2
-        self.send_stream: MemoryObjectSendStream[Any]
-        self.receive_stream: MemoryObjectReceiveStream[Any]
         # Bounded by the ports: `capacity` items, the tickets extra.
-        self.send_stream, self.receive_stream = anyio.create_memory_object_stream(math.inf)
-        _open_streams.add((self.send_stream, self.receive_stream))
-        # Bound once: these two are called for every chunk.
-        self._send_nowait = self.send_stream.send_nowait
-        self._receive_nowait = self.receive_stream.receive_nowait
-        self.in_stream: int = 0
+        self.stream: deque[tuple[Port, Any]] = deque()
         self.in_lanes: int = 0
         self.tickets: int = 0
         self.peak: int = 0
@@ -178,14 +161,16 @@ class Merger:
 
     def take(self) -> Any:
         """The next item; raises `anyio.WouldBlock` if there is none."""
-        port, item = self._receive_nowait()
-        in_stream = self.in_stream = self.in_stream - 1
+        stream = self.stream
+        if not stream:
+            raise anyio.WouldBlock
+        port, item = stream.popleft()
         self.taken += 1
         unread = port.unread = port.unread - 1
         if item is _TICKET:
             item = port.lane.popleft()
             self.tickets -= 1
-        if in_stream <= self._refill_at and self._ring:
+        if self._ring and len(stream) <= self._refill_at:
             self._refill()
         if unread <= port.low and (port._events or port._gates):
             port.release()
@@ -198,8 +183,8 @@ class Merger:
 
         As many as there is room for: done for every item that is taken, this was a quarter of what a chunk costs.
         """
-        ring, send, idle = self._ring, self._send_nowait, 0
-        room = self.capacity - self.in_stream
+        ring, stream, idle = self._ring, self.stream, 0
+        room = self.capacity - len(stream)
         while room > 0 and idle < len(ring):
             port = ring.popleft()
             lane = port.lane
@@ -211,16 +196,14 @@ class Merger:
             # Who waits alone need not take turns: a chunk of a burst then costs a tenth less.
             turn = 1 if ring else min(room, credit, len(lane))
             for _ in range(turn):
-                send((port, lane.popleft()))
+                stream.append((port, lane.popleft()))
+            self.in_lanes -= turn
             room -= turn
             idle = 0
             if lane:
                 ring.append(port)
             else:
                 port.flushed()
-        moved = self.capacity - self.in_stream - room
-        self.in_stream += moved
-        self.in_lanes -= moved
 
     async def wait(self) -> None:
         """Wait until there may be an item, or the stream was closed; asks the producers for more."""
@@ -247,14 +230,19 @@ class Merger:
     # ---------------------------------------------------------------- producers
 
     @property
+    def in_stream(self) -> int:
+        """How many items can be taken now."""
+        return len(self.stream)
+
+    @property
     def buffered(self) -> int:
         """How many items have been written and not been read."""
-        return self.in_stream + self.in_lanes
+        return len(self.stream) + self.in_lanes
 
     @property
     def written(self) -> int:
         """How many items have been written so far, the unread ones included."""
-        return self.taken + self.in_stream + self.in_lanes
+        return self.taken + self.buffered
 
     async def demand(self) -> None:
         """Wait until the consumer has taken everything and asked for more; lets others run in any case.
@@ -366,20 +354,11 @@ class Merger:
         for port in [*self.ports, *self._ring]:
             port.close(aborted=True)
         self._ring.clear()
-        while self.in_stream:  # closing keeps them, and each leads back here through its port
-            self._receive_nowait()
-            self.in_stream -= 1
+        self.stream.clear()
         self.in_lanes = 0
-        self.send_stream.close()
-        self.receive_stream.close()
-        _open_streams.discard((self.send_stream, self.receive_stream))
         if self._demand is not None:
             self._demand.set()
         self.wake()
-
-    def __del__(self) -> None:
-        if not self.closed:
-            self.close()
 
 
 class Gate(Protocol):
@@ -483,18 +462,18 @@ class Port:
             return self.write(item)
         # From here on what `put` does. Said twice, because most chunks come this way, and one costs a tenth less.
         unread = self.unread = self.unread + 1
-        in_stream = merger.in_stream + 1
-        buffered = in_stream + merger.in_lanes
+        stream = merger.stream
+        in_stream = len(stream)
+        buffered = in_stream + merger.in_lanes + 1
         if buffered > merger.peak:  # noqa: PLR1730
             merger.peak = buffered
-        if lane or unread > self.mark or in_stream > merger.capacity:
+        if lane or unread > self.mark or in_stream >= merger.capacity:
             if not lane:
                 merger.queue(self)
             lane.append(item)
             merger.in_lanes += 1
             return self
-        merger.in_stream = in_stream
-        merger._send_nowait((self, item))
+        stream.append((self, item))
         if merger.asking:
             merger._ready()
         return self
@@ -518,22 +497,22 @@ class Port:
             return
         merger, lane = self.merger, self.lane
         unread = self.unread = self.unread + 1
-        in_stream = merger.in_stream + 1
-        buffered = in_stream + merger.in_lanes
+        stream = merger.stream
+        in_stream = len(stream)
+        buffered = in_stream + merger.in_lanes + 1
         if buffered > merger.peak:  # noqa: PLR1730 - max() costs three times as much, for every chunk
             merger.peak = buffered
         if self.lossy:
             lane.append(item)
             item = _TICKET
             merger.tickets += 1
-        elif lane or unread > self.mark or in_stream > merger.capacity:
+        elif lane or unread > self.mark or in_stream >= merger.capacity:
             if not lane:
                 merger.queue(self)
             lane.append(item)
             merger.in_lanes += 1
             return
-        merger.in_stream = in_stream
-        merger._send_nowait((self, item))
+        stream.append((self, item))
         if merger.asking:
             merger._ready()
 
