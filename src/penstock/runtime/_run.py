@@ -81,7 +81,7 @@ class RunStream(AsyncIterator[ChunkT], Generic[ChunkT]):
         ```
     """
 
-    __slots__ = ("__weakref__", "_closed", "_failed", "_group", "_run", "_streak", "_strict")
+    __slots__ = ("__weakref__", "_closed", "_failed", "_group", "_rests_at", "_run", "_strict")
 
     def __init__(self, call: Startable) -> None:
         self._run = HostedRun(call)
@@ -89,7 +89,7 @@ class RunStream(AsyncIterator[ChunkT], Generic[ChunkT]):
         self._strict = False
         self._closed = False
         self._failed: str | None = None
-        self._streak = _STREAK
+        self._rests_at = _STREAK  # chunks taken
 
     # ---------------------------------------------------------------- iteration
 
@@ -98,8 +98,7 @@ class RunStream(AsyncIterator[ChunkT], Generic[ChunkT]):
 
     async def __anext__(self) -> ChunkT:
         merger = self._run.merger
-        if merger is not None and merger.stream and self._streak:
-            self._streak -= 1
+        if merger is not None and merger.stream and merger.taken < self._rests_at:
             return merger.take()  # type: ignore[no-any-return]
         return await self._next_slowly()
 
@@ -114,9 +113,9 @@ class RunStream(AsyncIterator[ChunkT], Generic[ChunkT]):
         assert merger is not None
         self._check_thread(merger)
         try:
-            if not self._streak:
+            if merger.taken >= self._rests_at:
                 await anyio.lowlevel.checkpoint()
-                self._streak = _STREAK
+                self._rests_at = merger.taken + _STREAK
             while not merger.stream:
                 if run.ended.is_set():
                     await self._finish()
@@ -125,7 +124,7 @@ class RunStream(AsyncIterator[ChunkT], Generic[ChunkT]):
                         "this stream is being read by another task; a run has one reader, which may pass the chunks on"
                     )
                 await merger.wait()
-                self._streak = _STREAK  # others have run meanwhile
+                self._rests_at = merger.taken + _STREAK  # others have run meanwhile
         except GeneratorExit:  # the reader's coroutine is being closed, wherever that is: it must not wait
             run.post_soon(run.cancel)
             raise

@@ -162,13 +162,14 @@ class Merger:
     def take(self) -> Any:
         """The next item; raises `anyio.WouldBlock` if there is none."""
         stream = self.stream
-        if not stream:
-            raise anyio.WouldBlock
-        port, item = stream.popleft()
+        try:
+            port, item = stream.popleft()
+        except IndexError:
+            raise anyio.WouldBlock from None
         self.taken += 1
         unread = port.unread = port.unread - 1
         if item is _TICKET:
-            item = port.lane.popleft()
+            item = port.kept.popleft()
             self.tickets -= 1
         if self._ring and len(stream) <= self._refill_at:
             self._refill()
@@ -196,7 +197,7 @@ class Merger:
             # Who waits alone need not take turns: a chunk of a burst then costs a tenth less.
             turn = 1 if ring else min(room, credit, len(lane))
             for _ in range(turn):
-                stream.append((port, lane.popleft()))
+                stream.append(lane.popleft())
             self.in_lanes -= turn
             room -= turn
             idle = 0
@@ -413,6 +414,7 @@ class Port:
         "clock",
         "closed",
         "in_inbox",
+        "kept",
         "lane",
         "lossy",
         "low",
@@ -447,7 +449,8 @@ class Port:
         # Open, and a chunk is neither refused nor dropped.
         self.plain: bool = policy == "wait" and not merger.closed
         self.clock: Clock | None = None
-        self.lane: deque[Any] = deque()
+        self.lane: deque[tuple[Port, Any]] = deque()  # for the stream
+        self.kept: deque[Any] = deque()  # for the tickets
         self._events: list[Wakeup] = []
         self._gates: list[Gate] = []
         if not merger.closed:
@@ -456,13 +459,17 @@ class Port:
     # ---------------------------------------------------------------- writing
 
     def __call__(self, chunk: Any) -> Port | Receipt:
-        merger, shape, lane = self.merger, self.shape, self.lane
-        item = chunk if shape is None else shape(chunk)
+        shape = self.shape
+        return self.write(chunk if shape is None else shape(chunk))
+
+    def write(self, item: Any) -> Port | Receipt:
+        """Write an item as it is, from any thread; otherwise like a call."""
+        merger = self.merger
         if not self.plain or merger._inbox or get_ident() != merger.thread_id:
-            return self.write(item)
+            return self._write_with_care(item)
         # From here on what `put` does. Said twice, because most chunks come this way, and one costs a tenth less.
         unread = self.unread = self.unread + 1
-        stream = merger.stream
+        stream, lane = merger.stream, self.lane
         in_stream = len(stream)
         buffered = in_stream + merger.in_lanes + 1
         if buffered > merger.peak:  # noqa: PLR1730
@@ -470,7 +477,7 @@ class Port:
         if lane or unread > self.mark or in_stream >= merger.capacity:
             if not lane:
                 merger.queue(self)
-            lane.append(item)
+            lane.append((self, item))
             merger.in_lanes += 1
             return self
         stream.append((self, item))
@@ -478,8 +485,7 @@ class Port:
             merger._ready()
         return self
 
-    def write(self, item: Any) -> Port | Receipt:
-        """Write an item as it is, from any thread; otherwise like a call."""
+    def _write_with_care(self, item: Any) -> Port | Receipt:
         merger = self.merger
         if get_ident() != merger.thread_id:
             return self._write_from_thread(item)
@@ -495,24 +501,20 @@ class Port:
         """Write an item as it is, in the loop's thread; never waits."""
         if self.policy != "wait" and not self._make_room(item):
             return
-        merger, lane = self.merger, self.lane
-        unread = self.unread = self.unread + 1
-        stream = merger.stream
-        in_stream = len(stream)
-        buffered = in_stream + merger.in_lanes + 1
-        if buffered > merger.peak:  # noqa: PLR1730 - max() costs three times as much, for every chunk
-            merger.peak = buffered
+        merger = self.merger
+        self.unread += 1
+        merger.peak = max(merger.peak, merger.buffered + 1)
         if self.lossy:
-            lane.append(item)
+            self.kept.append(item)
             item = _TICKET
             merger.tickets += 1
-        elif lane or unread > self.mark or in_stream >= merger.capacity:
-            if not lane:
+        elif self.lane or self.unread > self.mark or len(merger.stream) >= merger.capacity:
+            if not self.lane:
                 merger.queue(self)
-            lane.append(item)
+            self.lane.append((self, item))
             merger.in_lanes += 1
             return
-        stream.append((self, item))
+        merger.stream.append((self, item))
         if merger.asking:
             merger._ready()
 
@@ -530,9 +532,9 @@ class Port:
         if self.unread < limit and merger.tickets < room:
             return True
         merger.dropped += 1
-        if policy != "drop_newest" and self.lane:
-            self.lane.popleft()
-            self.lane.append(item)
+        if policy != "drop_newest" and self.kept:
+            self.kept.popleft()
+            self.kept.append(item)
         return False
 
     def _overflow(self, unread: int) -> StreamOverflowError:
@@ -563,7 +565,7 @@ class Port:
     @property
     def pending(self) -> bool:
         """Whether items wait outside of the stream, so that a later port could overtake them."""
-        return bool(self.lane) and not self.lossy and not self.merger.closed
+        return bool(self.lane) and not self.merger.closed
 
     @property
     def waiting(self) -> bool:
