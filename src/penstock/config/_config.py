@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from typing_extensions import TypedDict
@@ -123,18 +123,17 @@ def parse_config(config: Mapping[str, Any] | None, inherited: RunConfig | None =
     free = {k: v for k, v in config.items() if k not in _KNOWN and v is not None}
     metadata = {k: v for k, v in _mapping(config, "metadata").items() if k not in _TASK_METADATA}
     configurable = {**_mapping(config, "configurable"), **free}
-    changes: dict[str, Any] = {
-        "tags": tuple(dict.fromkeys((*base.tags, *_tags(config)))),
-        "metadata": {**base.metadata, **metadata} if metadata else base.metadata,
-        "configurable": {**base.configurable, **configurable} if configurable else base.configurable,
-    }
-    for key in ("recursion_limit", "max_concurrency"):
-        if config.get(key) is not None:
-            changes[key] = _positive(key, config[key])
-    for key in ("run_name", "run_id", "callbacks"):
-        if config.get(key) is not None:
-            changes[key] = config[key]
-    return replace(base, **changes)
+    tags = _tags(config)
+    return RunConfig(
+        tags=tuple(dict.fromkeys((*base.tags, *tags))) if tags else base.tags,
+        metadata={**base.metadata, **metadata} if metadata else base.metadata,
+        configurable={**base.configurable, **configurable} if configurable else base.configurable,
+        recursion_limit=_positive(config, "recursion_limit", base.recursion_limit),
+        max_concurrency=_positive(config, "max_concurrency", base.max_concurrency),
+        run_name=_given(config, "run_name", base.run_name),
+        run_id=_given(config, "run_id", base.run_id),
+        callbacks=_given(config, "callbacks", base.callbacks),
+    )
 
 
 def _check_keys(config: Mapping[str, Any]) -> None:
@@ -168,7 +167,15 @@ def _tags(config: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(tags)
 
 
-def _positive(key: str, value: Any) -> int:
+def _given(config: Mapping[str, Any], key: str, otherwise: Any) -> Any:
+    value = config.get(key)
+    return otherwise if value is None else value
+
+
+def _positive(config: Mapping[str, Any], key: str, otherwise: Any) -> Any:
+    value = config.get(key)
+    if value is None:
+        return otherwise
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"config[{key!r}] must be a whole number of at least 1, got {value!r}")
     if value < 1:

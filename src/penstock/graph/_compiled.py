@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import functools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Generic, Literal, cast, overload
@@ -700,9 +701,12 @@ class CompiledStateGraph(Composable[Any, Any], Generic[StateT, ContextT, InputT,
         version: Literal["v1", "v2"],
         options: StreamOptions,
     ) -> StreamRequest:
+        if not options and isinstance(stream_mode, str) and version == "v1":
+            return _plain_request(stream_mode, bool(subgraphs))
         modes, tagged = parse_modes("stream_mode", "updates" if stream_mode is None else stream_mode)
         if version not in ("v1", "v2"):
             raise ValueError(f"version must be 'v1' or 'v2', got {version!r}")
+        only = options.get("only")
         return StreamRequest(
             modes=modes,
             printed=parse_modes("print_mode", options.get("print_mode", ()))[0],
@@ -710,7 +714,7 @@ class CompiledStateGraph(Composable[Any, Any], Generic[StateT, ContextT, InputT,
             subgraphs=bool(subgraphs),
             output_keys=self._output_keys(options),
             version=version,
-            only=parse_only(options.get("only"), self.program.node_names(), subgraphs=subgraphs),
+            only=None if only is None else parse_only(only, self.program.node_names(), subgraphs=subgraphs),
             high_water_mark=parse_mark(options.get("high_water_mark", DEFAULT_HIGH_WATER_MARK)),
             overflow=parse_overflow(options.get("overflow", "wait")),
         )
@@ -781,6 +785,12 @@ class CompiledStateGraph(Composable[Any, Any], Generic[StateT, ContextT, InputT,
             build = read_schema(self._context_schema, "context_schema").build
             return context if build is None else build(context)
         return context
+
+
+@functools.cache
+def _plain_request(mode: str, subgraphs: bool) -> StreamRequest:
+    """The request of most calls, made once: it takes as long as the rest of `astream()`."""
+    return StreamRequest(modes=parse_modes("stream_mode", mode)[0], subgraphs=subgraphs)
 
 
 def _check_options(options: StreamOptions) -> None:
