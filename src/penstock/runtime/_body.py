@@ -20,13 +20,17 @@ from ._task import Attempt
 _END: Any = object()
 
 
-async def call_body(attempt: Attempt, kind: BodyKind, body: Body, value: Any) -> Any:
-    """Call `body(value, attempt)` as its kind demands, and wait for what it returns.
+def call_body(attempt: Attempt, kind: BodyKind, body: Body, value: Any) -> Awaitable[Any]:
+    """Call `body(value, attempt)` as its kind demands; awaiting it gives what that returns.
 
     A generator returns the list of what it yielded, each item having been shown as it came.
     """
-    if kind is BodyKind.ASYNC:
-        return await _drive_awaitable(attempt, attempt.context.run(body, value, attempt))
+    if kind is BodyKind.ASYNC:  # without a coroutine around it: every suspension of a node goes through all of them
+        return _drive_awaitable(attempt, attempt.context.run(body, value, attempt))
+    return _call_other_body(attempt, kind, body, value)
+
+
+async def _call_other_body(attempt: Attempt, kind: BodyKind, body: Body, value: Any) -> Any:
     if kind is BodyKind.INLINE or kind is BodyKind.SYNC:
         inline = kind is BodyKind.INLINE
         result = (
@@ -40,10 +44,10 @@ async def call_body(attempt: Attempt, kind: BodyKind, body: Body, value: Any) ->
     return await _collect_in_thread(attempt, await _in_thread(attempt, body, value, attempt))
 
 
-async def _drive_awaitable(attempt: Attempt, awaitable: Awaitable[Any]) -> Any:
+def _drive_awaitable(attempt: Attempt, awaitable: Awaitable[Any]) -> Awaitable[Any]:
     if type(awaitable) is not CoroutineType:
         awaitable = _wait_for(awaitable)
-    return await drive(awaitable, attempt.throttle, attempt.context)
+    return drive(awaitable, attempt.throttle, attempt.context)  # type: ignore[no-any-return]
 
 
 async def _wait_for(awaitable: Awaitable[Any]) -> Any:

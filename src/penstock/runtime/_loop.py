@@ -626,15 +626,16 @@ class GraphRun:
             if feed.relaying:
                 await feed.flush_relay()
 
-    async def _within_timeout(self, attempt: Attempt) -> Any:
+    def _within_timeout(self, attempt: Attempt) -> Awaitable[Any]:
         task = attempt.task
         seconds = task.spec.timeout if task.send is None or task.send.timeout is None else task.send.timeout
-        if seconds is None:
-            return await self._call(attempt)
+        return self._call(attempt) if seconds is None else self._timed(attempt, seconds)
+
+    async def _timed(self, attempt: Attempt, seconds: float) -> Any:
         with anyio.CancelScope(deadline=anyio.current_time() + seconds) as scope:
             attempt.throttle.limit(scope)
             return await self._call(attempt)
-        raise NodeTimeoutError(task.name, seconds)
+        raise NodeTimeoutError(attempt.task.name, seconds)
 
     async def _call(self, attempt: Attempt) -> Any:
         spec = attempt.task.spec
