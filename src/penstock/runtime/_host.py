@@ -192,9 +192,9 @@ class HostedRun:
         self.thread_id = get_ident()
         self.scope = anyio.CancelScope()
         self.ended = anyio.Event()
-        self.post = loop_poster()
         if call.request is not None:
             self.merger = Merger(call.request.high_water_mark)
+        self.post = loop_poster() if self.merger is None else self.merger.post
         self.graph_run = call.open(hosted=True, merger=self.merger)
         self.graph_run.draining = self.draining
         if call.parent is not None and not self.graph_run.remote:

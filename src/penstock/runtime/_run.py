@@ -276,7 +276,8 @@ class RunStream(AsyncIterator[ChunkT], Generic[ChunkT]):
         if run is None or run.merger is None:
             return
         if run.ended.is_set():
-            run.abandon()  # it may have failed before its reader did
+            if run.error is not None or not run.merger.closed:
+                run.abandon()  # it may have failed before its reader did
             return
         if self._strict or self._closed:
             return
