@@ -102,12 +102,16 @@ class Pace:
         self._ends: deque[int] = deque()
 
     async def before_step(self) -> None:
-        if self._run_ahead == 0:
-            await self._merger.demand()
-        elif len(self._ends) >= self._run_ahead:
-            await self._merger.taken_up_to(self._ends.popleft())
+        merger = self._merger
+        if self._run_ahead == 0 and not merger.demanded:
+            await merger.demand()
+        elif self._run_ahead and len(self._ends) >= self._run_ahead:
+            await merger.taken_up_to(self._ends.popleft())
         else:
             await anyio.lowlevel.checkpoint()
+            return
+        # Whoever ends the run opens every gate: a gate that was open already is no cancellation point.
+        await anyio.lowlevel.checkpoint_if_cancelled()
 
     def after_step(self) -> None:
         if self._run_ahead:
@@ -350,7 +354,7 @@ class GraphRun:
             if not planned:
                 return
             if self.pace is not None:
-                await self._wait_turn(self.pace)
+                await self.pace.before_step()
                 if self.draining:
                     return
             progress = StepProgress(step, limit)
@@ -386,12 +390,7 @@ class GraphRun:
                 if feed.pending:
                     await feed.flush()
         if self.pace is not None:
-            await self._wait_turn(self.pace)
-
-    async def _wait_turn(self, pace: Pace) -> None:
-        await pace.before_step()
-        # Whoever ends the run opens every gate: a gate that was open already is no cancellation point.
-        await anyio.lowlevel.checkpoint_if_cancelled()
+            await self.pace.before_step()
 
     def _change(self, changes: dict[str, Any]) -> None:
         if not changes:

@@ -251,14 +251,15 @@ class Merger:
         A consumer that has given up waiting since, on a timeout, has asked nevertheless: one that always gives up
         at once would never get anything.
         """
-        if self._has_asked and not self.buffered:
+        if self.demanded:
             await anyio.lowlevel.checkpoint()
-        while not self.closed and (self.buffered or not self._has_asked):
+        while not self.closed and not self.demanded:
             await self._demanded()
 
     @property
-    def _has_asked(self) -> bool:
-        return self._asked_at == self.taken
+    def demanded(self) -> bool:
+        """Whether the consumer has taken everything and asked for more."""
+        return self._asked_at == self.taken and not self.stream and not self.in_lanes
 
     async def taken_up_to(self, goal: int) -> None:
         """Wait until the consumer has taken that many items in all."""
