@@ -143,6 +143,7 @@ class GraphRun:
         "_output_keys",
         "_slots",
         "_threads",
+        "aborted",
         "around",
         "behind",
         "clock",
@@ -221,6 +222,7 @@ class GraphRun:
         self.frontier: Frontier = Frontier()
         self.live: set[Attempt] = set()
         self.draining: bool = False
+        self.aborted: bool = False
         self.deadline: float = math.inf
         self.wrote: bool = False
         self.around: Around = around
@@ -464,7 +466,8 @@ class GraphRun:
         return [outcome for outcome in group_run.outcomes if outcome is not None]  # no failure: none is missing
 
     def abort(self) -> None:
-        """Open every gate a cancelled task could be waiting at."""
+        """The run is being cancelled: open every gate a task could be waiting at."""
+        self.aborted = True
         for attempt in list(self.live):
             attempt.abort()
 
@@ -716,7 +719,7 @@ class _GroupRun:
         except BaseException as raised:  # noqa: ASYNC103 - recorded, and raised by the loop
             error = without_cancellation(raised)
             if error is None:
-                if anyio.current_effective_deadline() == -math.inf:
+                if self.run_.aborted or anyio.current_effective_deadline() == -math.inf:
                     raise
                 error = _stray_cancellation(task)
                 error.__cause__ = raised

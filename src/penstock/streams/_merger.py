@@ -654,6 +654,8 @@ class Port:
             aborted: the producer was cancelled: its cleanup code may write, silently into nowhere, and its threads
                 unwind at their next write.
         """
+        if self.closed and (self.aborted or not aborted):  # by whoever cancelled the producer
+            return
         self.aborted = self.aborted or aborted
         self.closed = True
         self.plain = False
