@@ -616,9 +616,10 @@ class GraphRun:
 
     async def _settle(self, attempt: Attempt) -> None:
         """Runs that were started inside have ended, and what was written is in the stream."""
-        for child in list(attempt.children):
-            await child.end()
-        if not self.remote:
+        if attempt.children:
+            for child in list(attempt.children):
+                await child.end()
+        if attempt.ports and not self.remote:
             for port in list(attempt.ports):
                 if port.merger.has_inbox:
                     port.merger.drain_inbox()

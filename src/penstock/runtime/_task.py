@@ -31,11 +31,12 @@ if TYPE_CHECKING:
 class Task:
     """A node to run in one superstep, with its input."""
 
-    __slots__ = ("_id", "attempt", "calls", "index", "input", "run", "send", "span", "spec", "step")
+    __slots__ = ("_id", "attempt", "calls", "index", "input", "name", "run", "send", "span", "spec", "step")
 
     def __init__(self, run: GraphRun, planned: Planned, step: int, input_: Any) -> None:
         self.run: GraphRun = run
         self.spec: NodeSpec = planned.spec
+        self.name: str = planned.spec.name
         self.send: Send | None = planned.send
         self.index: int = planned.index
         self.step: int = step
@@ -44,10 +45,6 @@ class Task:
         self.calls: int = 0  # of graphs, all attempts together
         self.span: Span | None = None
         self._id: str | None = None
-
-    @property
-    def name(self) -> str:
-        return self.spec.name
 
     @property
     def id(self) -> str:
