@@ -165,6 +165,7 @@ class GraphRun:
         "projectors",
         "remote",
         "shows_messages",
+        "shows_tasks",
         "span",
         "step",
         "step_span",
@@ -201,9 +202,10 @@ class GraphRun:
         self.goto: Sequence[str | Send] = goto
         self.projectors: Sequence[Projector] = projectors
         self.namespace: Namespace = namespace
-        feeds = (p.feed(namespace, program, shown_keys) for p in projectors)
-        self.feeds: tuple[Feed, ...] = tuple(f for f in feeds if f is not None)
+        feeds = [p.feed(namespace, program, shown_keys) for p in projectors]
+        self.feeds: tuple[Feed, ...] = tuple([f for f in feeds if f is not None])
         self.shows_messages: bool = any(f.messages for f in self.feeds)
+        self.shows_tasks: bool = any(f.tasks for f in self.feeds)
         self.parent: Attempt | None = parent
         self.context: contextvars.Context = context
         self.hosted: bool = hosted
@@ -309,8 +311,7 @@ class GraphRun:
 
     async def _enter(self) -> None:
         program = self.program
-        initial = ((k, c.initial()) for k, c in program.channels.items())
-        self.values = {k: v for k, v in initial if v is not MISSING}
+        self.values = {k: v for k, c in program.channels.items() if (v := c.initial()) is not MISSING}
         changes = reduce_writes(program.channels, self.values, ((START, k, v) for k, v in self.writes))
         self._change(changes)
         goto = [target for target in self.goto if isinstance(target, str)]
@@ -361,7 +362,7 @@ class GraphRun:
                     return
             progress = StepProgress(step, limit)
             tasks = [Task(self, p, step, self._input(p, progress)) for p in planned]
-            if any(feed.tasks for feed in self.feeds):
+            if self.shows_tasks:
                 await self._announce(tasks)
             if self.pace is None:
                 await anyio.lowlevel.checkpoint()
