@@ -1,0 +1,1 @@
+"""What costs time is counted here, never measured: the figures are in docs/performance.md."""
