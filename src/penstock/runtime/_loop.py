@@ -102,16 +102,12 @@ class Pace:
         self._ends: deque[int] = deque()
 
     async def before_step(self) -> None:
-        merger = self._merger
-        if self._run_ahead == 0 and not merger.demanded:
-            await merger.demand()
-        elif self._run_ahead and len(self._ends) >= self._run_ahead:
-            await merger.taken_up_to(self._ends.popleft())
+        if self._run_ahead == 0:
+            await self._merger.demand()
+        elif len(self._ends) >= self._run_ahead:
+            await self._merger.taken_up_to(self._ends.popleft())
         else:
             await anyio.lowlevel.checkpoint()
-            return
-        # Whoever ends the run opens every gate: a gate that was open already is no cancellation point.
-        await anyio.lowlevel.checkpoint_if_cancelled()
 
     def after_step(self) -> None:
         if self._run_ahead:

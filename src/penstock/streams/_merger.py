@@ -251,15 +251,19 @@ class Merger:
         A consumer that has given up waiting since, on a timeout, has asked nevertheless: one that always gives up
         at once would never get anything.
         """
-        if self.demanded:
+        if self._has_asked and not self.buffered:
             await anyio.lowlevel.checkpoint()
-        while not self.closed and not self.demanded:
+            return
+        while not self.closed:
             await self._demanded()
+            if self._has_asked and not self.buffered:
+                break
+        # Whoever ends the run opens every gate: a gate that was open already is no cancellation point.
+        await anyio.lowlevel.checkpoint_if_cancelled()
 
     @property
-    def demanded(self) -> bool:
-        """Whether the consumer has taken everything and asked for more."""
-        return self._asked_at == self.taken and not self.stream and not self.in_lanes
+    def _has_asked(self) -> bool:
+        return self._asked_at == self.taken
 
     async def taken_up_to(self, goal: int) -> None:
         """Wait until the consumer has taken that many items in all."""
@@ -269,6 +273,7 @@ class Merger:
                 await self._demanded()
         finally:
             self._goal = None
+        await anyio.lowlevel.checkpoint_if_cancelled()
 
     async def _demanded(self) -> None:
         self._demand = self.new_wakeup()
