@@ -11,12 +11,12 @@ from .._shapes import function_hints
 from ..config import maybe_scope
 from ..errors import ToolArgumentsError, ToolCallError
 from ..messages import ToolCall, ToolMessage
+from ..runtime._thread import call_in_thread
 from ..streams._backend import on_trio
 from ..tools import ForeignTool
 from ..tools._events import open_events
 from ..tools._injection import CallInfo, Injection, fill_in, find_injection
 from ..tools._output import as_answer
-from ..tools._thread import in_thread
 from ..types import Command
 
 # What such a library fills in itself.
@@ -58,7 +58,7 @@ async def call_foreign(tool: ForeignTool, call: ToolCall, injections: tuple[Inje
         watched = _keeping_commands(tool, kept)
         if on_trio():
             _check_sync(tool)
-            response = await in_thread(functools.partial(watched.invoke, whole, config))
+            response = await call_in_thread(functools.partial(watched.invoke, whole, config), "a tool")
         else:
             response = await watched.ainvoke(whole, config)
         response = kept[-1] if kept else response

@@ -1,15 +1,15 @@
-"""Calling a plain function in a worker thread."""
+"""Where the plain functions of a chain run."""
 
 from __future__ import annotations
 
 import contextvars
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import anyio
-from anyio import to_thread
 
-from ..runtime._body import _ThreadCall
+from ..runtime._thread import call_in_thread
 from ..streams._backend import forget_library
 
 # Whether the code runs in one of our threads, which whoever waits for it in turn must not wait for.
@@ -37,27 +37,4 @@ async def in_thread(place: ThreadPlace, function: Callable[..., Any], *args: Any
     Raises:
         RuntimeError: the function raised StopIteration, which cannot pass through a future.
     """
-
-    def call() -> tuple[Any]:
-        try:
-            return (place.context.run(function, *args),)  # wrapped: trio refuses a bare coroutine as a thread's result
-        except StopIteration as error:
-            raise RuntimeError("a step raised StopIteration, which has a meaning of its own") from error
-
-    thread_call = _ThreadCall(call)
-    native: BaseException | None = None
-    with anyio.CancelScope() as scope:
-        try:
-            (result,) = await to_thread.run_sync(thread_call, limiter=place.limiter)
-            return result
-        except anyio.get_cancelled_exc_class() as raised:  # noqa: ASYNC103 - raised below
-            if not thread_call.give_up():
-                raise
-            native = raised
-            scope.cancel()  # the function finds out if it asks
-            await thread_call.wait()  # noqa: ASYNC102 - shields itself
-    assert native is not None
-    try:
-        raise native
-    finally:
-        del native
+    return await call_in_thread(partial(place.context.run, function, *args), "a step", place.limiter)

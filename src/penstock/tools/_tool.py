@@ -18,6 +18,7 @@ from ..runtime import RunStream, Span
 from ..runtime._blocking import run_blocking
 from ..runtime._events import EventOptions
 from ..runtime._spans import failing, inside, look_around, open_span, room
+from ..runtime._thread import call_in_thread
 from ..runtime._work import stream_events
 from ..types import StreamEvent
 from ._docstring import read_docstring
@@ -25,7 +26,6 @@ from ._events import open_events, shown
 from ._injection import CallInfo, fill_in
 from ._output import ResponseFormat, as_answer, split_result
 from ._signature import check_arguments, innermost, read_function
-from ._thread import in_thread
 
 
 class Tool(Composable[Any, Any]):
@@ -238,7 +238,7 @@ class Tool(Composable[Any, Any]):
         try:
             bound = self._bind(args, call)
             with inside(span):
-                result = await bound() if self._is_async else await in_thread(bound)
+                result = await bound() if self._is_async else await call_in_thread(bound, "a tool")
                 if inspect.isawaitable(result):  # a plain function around an async one
                     result = await result
             output = self._output(result, call)
