@@ -70,15 +70,15 @@ class OpenTelemetryObserver(Observer):
     | a node, and all the rest | its name | INTERNAL |
 
     Graphs are workflows, which the conventions describe as several operations that are coordinated, and for which they
-    have "graph" as another word. What counts as an agent is a model that decides what happens next: a graph cannot tell
-    this of itself, so `agents` says which do.
+    have "graph" as another word. What counts as an agent is a model that decides what happens next: what
+    `create_react_agent` makes is one, and `agents` names others.
 
     Args:
         tracer_provider: an OpenTelemetry `TracerProvider`; by default the program's global one.
         capture_content: whether messages, the arguments and results of tools, what nodes and steps are given and give,
             and the data of custom events are recorded. By default they are not: they may be private, and large.
         kinds: what there are to be OpenTelemetry spans of; by default everything but the single supersteps and tasks.
-        agents: names of the graphs that are agents.
+        agents: names of further graphs that are agents.
         first_chunk: whether to measure when a model gives the first chunk of its answer. Models then stream, even where
             nobody reads what they stream.
         writer_events: whether chunks of the stream writer become events, as those of `dispatch_custom_event` do.
@@ -110,7 +110,7 @@ class OpenTelemetryObserver(Observer):
 
         exporter, provider = InMemorySpanExporter(), TracerProvider()
         provider.add_span_processor(SimpleSpanProcessor(exporter))
-        observer = OpenTelemetryObserver(provider, agents={"calculator"}, kinds={"graph", "chat_model", "tool"})
+        observer = OpenTelemetryObserver(provider, kinds={"graph", "chat_model", "tool"})
         agent.invoke({"messages": "1 + 2?"}, {"callbacks": [observer]})
 
         names = [span.name for span in exporter.get_finished_spans()]
@@ -149,7 +149,7 @@ class OpenTelemetryObserver(Observer):
         if TAG_HIDDEN in span.tags:
             return
         kind = self._trace.SpanKind.CLIENT if is_inference(span) else self._trace.SpanKind.INTERNAL
-        name, attributes = describe_start(span, is_agent=span.name in self.agents)
+        name, attributes = describe_start(span, is_agent=span.details.get("agent", False) or span.name in self.agents)
         told = self._tracer.start_span(name, context=self._place(span), kind=kind, attributes=attributes)
         span.notes[self] = _Open(told)
         if self.capture_content and span.knows_input and told.is_recording():

@@ -20,7 +20,7 @@ from penstock.runnables import Composable
 from penstock.runtime import ModelCall, RunStream
 from penstock.runtime._blocking import BlockingIterator, run_blocking
 from penstock.runtime._events import EventOptions
-from penstock.runtime._spans import failing, inside, look_around, room
+from penstock.runtime._spans import StepsInside, failing, inside, look_around, room
 from penstock.runtime._work import stream_events
 from penstock.types import StreamEvent
 
@@ -482,7 +482,7 @@ class ChatModel(Composable[MessagesLike, AIMessage], ABC):
         source = self._pieces(messages, settings)
         try:
             await call.begun
-            async for piece in source:
+            async for piece in source if call.span is None else StepsInside(call.span, source):
                 if call.wanted:
                     await call.emit(piece, whole=not isinstance(piece, AIMessageChunk))
                 if isinstance(piece, AIMessageChunk):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import field, is_dataclass, make_dataclass
+from dataclasses import field, is_dataclass, make_dataclass, replace
 from typing import Annotated, Any, Literal, get_type_hints
 
 import typing_extensions
@@ -138,7 +138,8 @@ def create_react_agent(
     if response_format is not None:
         builder.add_node(STRUCTURED, agent.ask_for_object).add_edge(STRUCTURED, END)
     agent.connect(builder, entry, post_model_hook)
-    return builder.compile(name=name)
+    graph = builder.compile(name=name)
+    return CompiledStateGraph(replace(graph.program, is_agent=True), context_schema)
 
 
 class _Agent:

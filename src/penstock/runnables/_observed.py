@@ -9,7 +9,7 @@ from anyio.abc import TaskGroup
 
 from ..messages import AIMessageChunk, sum_chunks
 from ..runtime import Span
-from ..runtime._spans import Around, failing, inside, linked, open_span, room
+from ..runtime._spans import Around, StepsInside, failing, inside, linked, open_span, room
 from ._config import Config, add_configs, check_config, for_steps
 from ._flow import Once, Pieces, add, close, read_whole
 
@@ -69,7 +69,7 @@ async def pieces_observed(
     pieces = step._transform(taken, linked(for_steps(config), span), group)
     try:
         await span.receipt
-        async for piece in pieces:
+        async for piece in StepsInside(span, pieces):
             given.add(piece)
             if span.wants_chunks:
                 await span.stream(piece)

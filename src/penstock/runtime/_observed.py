@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..constants import START, TAG_HIDDEN
+from ..streams import DONE
 from ._body import call_body
 from ._observer import Span, SpanKind
 from ._producer import flush_ports
@@ -68,7 +69,7 @@ def _open_graph(run: GraphRun) -> Span:
         {"tags": config.tags, "metadata": config.metadata, "configurable": config.configurable, **run.identity},
         input=dict(run.writes),
         metadata={} if "thread_id" in config.metadata else thread,
-        details={"namespace": run.namespace},
+        details={"namespace": run.namespace, "agent": run.program.is_agent},
         around=run.around,
         producer=run,
     )
@@ -196,9 +197,10 @@ async def show_result(attempt: Attempt, value: Any, *, streamed: bool) -> None:
     """Tell that a node has returned; a generator's updates were told as it yielded them."""
     span = attempt.span
     assert span is not None
-    if not streamed and span.wants_chunks:
-        await span.stream(value)
-    await span.end(value)
+    told = span.stream(value) if not streamed and span.wants_chunks else DONE
+    ended = span.end(value)  # now, and not when a slow reader has taken the chunk
+    await told
+    await ended
 
 
 async def show_graph_update(run: GraphRun, task: Task, writes: Sequence[tuple[str, Any]]) -> None:
@@ -237,11 +239,14 @@ async def call_router_observed(attempt: Attempt, index: int, branch: Branch, see
     )
     span.start()
     attempt.context.run(set_span, span)
+    manager = attempt.context.run(span.within)
     with failing(span):
         try:
             await span.receipt
             chosen = await call_body(attempt, branch.kind, branch.body, seen)
         finally:
+            if manager is not None:
+                attempt.context.run(manager.__exit__, None, None, None)
             attempt.context.run(set_span, around)
     await span.end(chosen)
     return chosen

@@ -72,9 +72,9 @@ class Span:
         metadata: likewise.
         input: what it was given; None while that is still streaming, as for the later steps of a chain that streams.
         knows_input: whether that is known.
-        details: what else there is to know, by kind: `namespace` of a graph; `step` of a superstep; `task_id` of a
-            task; `step` and `attempt` of an attempt; `tool_call_id` and `description` of a tool; `options` and `tools`
-            of a model call.
+        details: what else there is to know, by kind: `namespace` of a graph, and whether it is an `agent`; `step` of a
+            superstep; `task_id` of a task; `step` and `attempt` of an attempt; `tool_call_id` and `description` of a
+            tool; `options` of a model call.
         notes: where an observer can keep what it has of this span, under itself as the key.
         cancelled: whether it has failed only because somebody has cancelled it, or has left the stream.
     """

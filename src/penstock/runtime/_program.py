@@ -164,6 +164,7 @@ class Program:
         coerce: makes the output's type from a dict of the state, for `version="v2"`; None where that is a dict.
         read_input: checks an input and turns it into writes.
         open_ended: whether a node of it might go on in the graph around it.
+        is_agent: whether it is an agent, for those who observe its runs.
     """
 
     name: str
@@ -175,6 +176,7 @@ class Program:
     coerce: Callable[[dict[str, Any]], Any] | None = None
     read_input: Callable[[Any], Sequence[tuple[str, Any]]] = lambda value: tuple(value.items())
     open_ended: bool = False
+    is_agent: bool = False
 
     def __post_init__(self) -> None:
         # Looked up once per superstep: only channels that start with a value, or forget one.

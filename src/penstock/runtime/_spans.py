@@ -7,7 +7,7 @@ for code whose context was left behind.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from dataclasses import replace
@@ -311,6 +311,25 @@ class failing:
     def __exit__(self, kind: object, error: BaseException | None, tb: object) -> None:
         if error is not None and self._span is not None:
             self._span.fail_by(error)
+
+
+class StepsInside(AsyncIterator[Any]):
+    """What an async iterator gives, each step of it made inside of a span.
+
+    Args:
+        span: the span.
+        source: the iterator; whoever made it closes it.
+    """
+
+    __slots__ = ("_source", "_span")
+
+    def __init__(self, span: Span, source: AsyncIterator[Any]) -> None:
+        self._span = span
+        self._source = source
+
+    async def __anext__(self) -> Any:
+        with inside(self._span):
+            return await self._source.__anext__()
 
 
 def set_span(span: Span | None) -> None:
