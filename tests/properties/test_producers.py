@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import threading
+from collections import deque
 from dataclasses import dataclass
 from typing import Annotated, Any, TypedDict
 
@@ -243,6 +244,40 @@ async def test_left_after_any_chunk(steps: list[list[Writer]], slow: list[int], 
     run.check(chunks, complete=False)
 
 
+class Mailbox:
+    """Hands items over through a wait, and takes back what was handed to a receiver that was cancelled in the same turn.
+
+    anyio's memory object streams lose such an item.
+    """
+
+    def __init__(self) -> None:
+        self.items: deque[int] = deque()
+        self.waiting: deque[tuple[anyio.Event, list[int]]] = deque()
+
+    def send(self, item: int) -> None:
+        if not self.waiting:
+            self.items.append(item)
+            return
+        event, hand = self.waiting.popleft()
+        hand.append(item)
+        event.set()
+
+    async def receive(self) -> int:
+        if self.items:
+            await anyio.lowlevel.checkpoint()
+            return self.items.popleft()
+        waiter = anyio.Event(), list[int]()
+        self.waiting.append(waiter)
+        try:
+            await waiter[0].wait()
+        except BaseException:
+            if waiter in self.waiting:
+                self.waiting.remove(waiter)
+            self.items.extendleft(waiter[1])
+            raise
+        return waiter[1].pop()
+
+
 @settings(max_examples=25)
 @given(
     st.integers(1, 3),
@@ -257,7 +292,7 @@ async def test_what_a_held_node_was_given_is_never_lost(
     """Items received in scopes that are cancelled at random moments, while children fill the buffer."""
     total = 12
     got: list[int] = []
-    send, receive = anyio.create_memory_object_stream[int](3)
+    box = Mailbox()
 
     async def node(state: State, writer: StreamWriter) -> None:
         async def cut(scope: anyio.CancelScope, turns: int) -> None:
@@ -272,7 +307,7 @@ async def test_what_a_held_node_was_given_is_never_lost(
                 with anyio.CancelScope() as scope:
                     if attempt % 5 and cuts[attempt % 10]:  # every fifth attempt is left alone
                         group.start_soon(cut, scope, cuts[attempt % 10])
-                    item = await receive.receive()
+                    item = await box.receive()
                     got.append(item)
                     writer(item)
                     with anyio.CancelScope(shield=shield):
@@ -282,12 +317,12 @@ async def test_what_a_held_node_was_given_is_never_lost(
 
     async def feed() -> None:
         for i in range(total):
-            await send.send(i)
+            box.send(i)
             await checkpoints(gap)
 
     builder = StateGraph(State).add_node("node", node).add_edge(START, "node")
     read_back: list[int] = []
-    with send, receive, anyio.fail_after(60):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as group:
             group.start_soon(feed)
             async for chunk in builder.compile().astream({}, stream_mode="custom", high_water_mark=mark):
