@@ -230,6 +230,9 @@ async def test_cancelled_at_any_turn(
                     with anyio.CancelScope(shield=True):
                         await stream.aclose()
                         finished.set()
+    if strict and how == "scope":
+        # The scope reaches the node, below it, as early as the reader, who may take one more chunk on its way out.
+        chunks = [chunk for chunk in chunks if chunk != "from the cleanup"]
     run.check(chunks, complete="cancelled" not in run.seen)
     assert stream.statistics().running == ()
 
