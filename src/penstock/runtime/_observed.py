@@ -84,11 +84,11 @@ async def run_step_observed(run: GraphRun, tasks: Sequence[Task]) -> Sequence[Ou
     """Run the tasks of a superstep, told as a span if anybody wants to hear of such."""
     graph = run.span
     assert graph is not None
-    details = {"step": run.step}
-    span = _open_inner("superstep", f"superstep {run.step}", graph, details) if _hears(graph, "superstep") else None
-    if span is None:
+    if not _hears(graph, "superstep"):
         return await run._run(tasks)
-    run.step_span = span
+    details = {"step": run.step}
+    run.step_span = span = _below("superstep", f"superstep {run.step}", graph, knows_input=False, details=details)
+    span.start()
     with failing(span):
         try:
             outcomes = await run._run(tasks)
@@ -102,11 +102,11 @@ async def observe_task(run: GraphRun, task: Task, work: Awaitable[Outcome]) -> O
     """Run a task, told as a span if anybody wants to hear of such."""
     around = run.step_span or run.span
     assert around is not None
-    details = {"step": task.step, "task_id": task.id}
-    span = _open_inner("task", task.name, around, details, task.input) if _hears(around, "task") else None
-    if span is None:
+    if not _hears(around, "task"):
         return await work
-    task.span = span
+    details = {"step": task.step, "task_id": task.id}
+    task.span = span = _below("task", task.name, around, input=task.input, details=details)
+    span.start()
     with failing(span):
         outcome = await work
     await span.end(dict(outcome.writes))
@@ -117,24 +117,19 @@ def _hears(span: Span, kind: SpanKind) -> bool:
     return any(kind in observer.kinds for observer in span.observers)
 
 
-def _open_inner(kind: SpanKind, name: str, around: Span, details: dict[str, Any], input: Any = None) -> Span:
-    span = Span(
-        kind,
-        name,
-        parent=around,
-        observers=around.observers,
-        producer=around.producer,
-        tags=around.child_tags,
-        metadata=around.child_metadata,
-        child_tags=around.child_tags,
-        child_metadata=around.child_metadata,
-        configurable=around.configurable,
-        input=input,
-        knows_input=input is not None,
-        details=details,
-    )
-    span.start()
-    return span
+def _below(kind: SpanKind, name: str, around: Span, **own: Any) -> Span:
+    """A span inside of another one, which has everything from that but what it has of its own; not started yet."""
+    inherited = {
+        "parent": around,
+        "observers": around.observers,
+        "producer": around.producer,
+        "tags": around.child_tags,
+        "metadata": around.child_metadata,
+        "child_tags": around.child_tags,
+        "child_metadata": around.child_metadata,
+        "configurable": around.configurable,
+    }
+    return Span(kind, name, **{**inherited, **own})
 
 
 # ---------------------------------------------------------------- attempts
@@ -171,17 +166,14 @@ def open_attempt(attempt: Attempt) -> Span:
     own = {**around.child_metadata, **task.metadata(attempt.number)}
     inherited = {**own, "checkpoint_ns": task.namespace[0]}
     tags = add_tags((f"graph:step:{task.step}",), around.child_tags)
-    span = Span(
+    span = _below(
         "attempt",
         task.name,
-        parent=around,
-        observers=around.observers,
+        around,
         producer=attempt,
         tags=(*tags, TAG_HIDDEN) if at_start else tags,
         metadata=own,
-        child_tags=around.child_tags,
         child_metadata=inherited,
-        configurable=around.configurable,
         once=_FIRST_STEP,
         input=task.input,
         details={"step": task.step, "attempt": attempt.number},
@@ -224,17 +216,12 @@ async def call_router_observed(attempt: Attempt, index: int, branch: Branch, see
     assert around is not None
     at_start = attempt.task.name == START
     tags = (f"seq:step:{_FIRST_ROUTER - at_start + index}", *around.child_tags)
-    span = Span(
+    span = _below(
         "chain",
         branch.name,
-        parent=around,
-        observers=around.observers,
-        producer=attempt,
+        around,
         tags=(*tags, TAG_HIDDEN) if at_start else tags,
-        metadata=around.metadata,
-        child_tags=around.child_tags,
-        child_metadata=around.child_metadata,
-        configurable=around.configurable,
+        metadata=around.metadata,  # not that of what the node calls: it stands beside that
         input=seen,
     )
     span.start()
