@@ -8,7 +8,7 @@ from typing import Any
 from ..chat import script
 from ..graph_api import GraphApi
 from ..measure import Meter
-from ..model import Absent, Program, Size, Workload
+from ..model import Program, Size, Workload
 from ..raw import Engine
 from .models import QUESTION, asking
 
@@ -57,9 +57,6 @@ def graph(api: GraphApi, size: Size) -> Program:
 
 
 def consumed(made: Any, given: Any) -> Program:
-    if not hasattr(made, "astream_events"):
-        raise Absent(f"{type(made).__name__} has no astream_events")
-
     async def run(meter: Meter) -> None:
         take = meter.take
         async for event in made.astream_events(given, version="v2"):
