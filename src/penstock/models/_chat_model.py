@@ -483,7 +483,7 @@ class ChatModel(Composable[MessagesLike, AIMessage], ABC):
         try:
             await call.begun
             async for piece in source if call.span is None else StepsInside(call.span, source):
-                if call.wanted:
+                if call.heard:
                     await call.emit(piece, whole=not isinstance(piece, AIMessageChunk))
                 if isinstance(piece, AIMessageChunk):
                     pieces.append(piece)

@@ -146,6 +146,11 @@ class ModelCall:
         return self._emitter is not None or (self.span is not None and self.span.wants_chunks)
 
     @property
+    def heard(self) -> bool:
+        """Whether somebody sees the chunks of a model that streams anyway."""
+        return self.wanted or (self.span is not None and self.span.hears_chunks)
+
+    @property
     def begun(self) -> Awaitable[Any]:
         """Something to await before the work begins: it waits while a reader of events is behind."""
         return DONE if self.span is None else self.span.receipt
@@ -161,7 +166,7 @@ class ModelCall:
             Something to await: while the reader is slow it holds the model back.
         """
         span = self.span
-        told = None if span is None or whole or not span.wants_chunks else span.stream(chunk)
+        told = None if span is None or whole or not span.hears_chunks else span.stream(chunk)
         emit = self._emitter
         if emit is None:
             return DONE if told is None else told

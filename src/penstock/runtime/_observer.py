@@ -83,6 +83,7 @@ class Span:
         "_chunk_listeners",
         "_listeners",
         "_over",
+        "_overheard",
         "_run_id",
         "cancelled",
         "child_metadata",
@@ -143,6 +144,7 @@ class Span:
         self._over = False
         self._listeners = [o for o in observers if kind in o.kinds]
         self._chunk_listeners = [o for o in self._listeners if o.wants_chunks(self)]
+        self._overheard = [o for o in self._listeners if o not in self._chunk_listeners and o._overhears(self)]
 
     @property
     def run_id(self) -> str:
@@ -167,8 +169,13 @@ class Span:
 
     @property
     def wants_chunks(self) -> bool:
-        """Whether anybody hears of its chunks."""
+        """Whether anybody wants its chunks made."""
         return bool(self._chunk_listeners)
+
+    @property
+    def hears_chunks(self) -> bool:
+        """Whether anybody hears of its chunks, if they are made anyway."""
+        return bool(self._chunk_listeners or self._overheard)
 
     def ancestors(self, observer: Observer) -> Iterator[Span]:
         """The spans around it that an observer hears of, the innermost first."""
@@ -189,6 +196,8 @@ class Span:
     def stream(self, chunk: Any) -> Awaitable[Any]:
         """It has given a chunk."""
         listeners = self._chunk_listeners
+        if self._overheard:
+            listeners = [*listeners, *self._overheard]
         if len(listeners) == 1:
             receipt: Awaitable[Any] = listeners[0].streamed(self, chunk) or DONE
             return receipt
@@ -318,6 +327,10 @@ class Observer:
             span: the span.
         """
         return _is_written(self, "streamed")
+
+    def _overhears(self, span: Span) -> bool:
+        """Whether to be told of chunks that it does not want, if they are made anyway; for one of our own."""
+        return False
 
     def started(self, span: Span) -> Any:
         """A span has started.
