@@ -44,12 +44,16 @@ class Bridge(Protocol):
         """Whether a value is what that library calls callbacks, or one of them."""
         ...
 
-    def read(self, callbacks: Any) -> tuple[Span | None, Sequence[Observer]]:
+    def is_theirs(self, observer: Observer) -> bool:
+        """Whether an observer stands for callbacks of that library: those that are given replace those around."""
+        ...
+
+    def read(self, callbacks: Sequence[Any]) -> tuple[Span | None, Sequence[Observer]]:
         """The span that callbacks come from, if it is one of ours; and observers that stand for them."""
         ...
 
-    def callbacks(self, span: Span, tags: tuple[str, ...]) -> Any:
-        """Callbacks for what is called inside of a span, by code that passes a config on by hand."""
+    def callbacks(self, span: Span | None, tags: tuple[str, ...]) -> Any:
+        """Callbacks for what is called inside of a span, or where there is none, with a config passed on by hand."""
         ...
 
 

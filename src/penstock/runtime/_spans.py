@@ -7,15 +7,16 @@ for code whose context was left behind.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..config import RunConfig
+from ..streams import DONE
 from ._foreign import bridge
-from ._observer import Guard, Observer, Span, SpanKind
+from ._observer import Guard, Observer, Span, SpanKind, _tell
 
 if TYPE_CHECKING:
     from ._producer import Producer
@@ -60,6 +61,13 @@ class Ground(Span):
     @property
     def work(self) -> Span | None:
         return self.parent
+
+    def dispatch(self, name: str, data: Any) -> Awaitable[Any]:
+        """Something has happened in that work; those who were attached here hear of it, too."""
+        work = self.work
+        return DONE if work is None else _tell(
+            [o.custom(work, name, data) for o in self.observers if o._hears_custom]
+        )
 
 
 _UNOBSERVED = Ground(None, ())
@@ -144,14 +152,19 @@ def _sort(callbacks: Any) -> Around:
             theirs.append(item)
         else:
             raise TypeError(
-                f"config['callbacks'] holds {item!r} ({type(item).__name__}); expected observers (penstock.runtime."
+                f"config['callbacks'] got {item!r} ({type(item).__name__}); expected observers (penstock.runtime."
                 "Observer), or LangChain's callback handlers or manager"
             )
     span, more = (None, ()) if foreign is None or not theirs else foreign.read(theirs)
     if links:
         return _with(links[0].span, (*observers, *more), tuple(tag for link in links for tag in link.tags))
-    here = Around(span, once=span.once) if span is not None else _here()
-    return _with(here.span, (*here.observers, *observers, *more), here.once)
+    if span is not None:
+        return _with(span, (*observers, *more), span.once)
+    here = _here()
+    if foreign is None or not more:
+        return _with(here.span, (*here.observers, *observers), here.once)
+    kept = [o for o in here.observers if not foreign.is_theirs(o)]
+    return Around(here.span, tuple(dict.fromkeys((*kept, *observers, *more))), here.once)
 
 
 def _items(callbacks: Any) -> Sequence[Any]:
@@ -335,6 +348,9 @@ class StepsInside(AsyncIterator[Any]):
 def set_span(span: Span | None) -> None:
     """Code in the calling context is inside of a span from now on."""
     _span.set(span)
+    foreign = bridge()
+    if span is not None and foreign is not None:
+        foreign.enter(span)
 
 
 def linked(config: Config, span: Span | None, *tags: str) -> Config:
@@ -362,10 +378,10 @@ def link_span(config: Config) -> Span | None:
 
 def callbacks_by_hand(around: Around) -> Any:
     """What a config holds that user code passes on: LangChain's objects must be able to read it if they are there."""
-    if not around.observers:
-        return None
-    span = around.span or Ground(None, around.observers)
     foreign = bridge()
+    if not around.observers:
+        return None if foreign is None else foreign.callbacks(None, ())
+    span = around.span or Ground(None, around.observers)
     return Link(span, around.once) if foreign is None else foreign.callbacks(span, around.once)
 
 
