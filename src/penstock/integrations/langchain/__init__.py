@@ -31,7 +31,7 @@ from typing import Any
 
 from penstock.errors import MissingExtraError
 from penstock.messages import BaseMessage
-from penstock.runtime._foreign import add_hook
+from penstock.runtime._foreign import add_bridge
 
 __all__ = ["activate", "to_langchain"]
 
@@ -57,12 +57,12 @@ def activate() -> None:
         ```
     """
     try:
-        from ._context import prepare_context, prepare_run
+        from ._context import LangChainBridge
         from ._messages import accept_ours
     except ImportError as error:
         raise _missing(error) from error
     accept_ours()
-    add_hook(prepare_context, prepare_run)
+    add_bridge(LangChainBridge())
 
 
 def to_langchain(message: BaseMessage) -> Any:

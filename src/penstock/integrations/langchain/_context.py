@@ -1,61 +1,125 @@
-"""LangChain's config, as what is called in an attempt finds it."""
+"""LangChain's config, as what is called inside of a piece of our work finds it; and the way back, from its to ours."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeGuard
 
-from penstock.runtime._loop import GraphRun
+from penstock.config import maybe_scope
+from penstock.runtime import Observer, Span
+from penstock.runtime._spans import Ground, add_tags
 from penstock.runtime._task import Attempt
-from penstock.streams._backend import on_trio
+from penstock.streams._backend import in_event_loop, on_trio
 
 from ._handler import TokenHandler, is_listening, user_tags, without_place
-from ._runs import ChainRun, watch_graph, watch_node
+from ._observer import LangChainObserver
+from ._runs import RunHandler
 
 # By name, so that the types can be checked where LangChain is not installed.
 _callbacks: Any = import_module("langchain_core.callbacks")
 _config: ContextVar[Any] = import_module("langchain_core.runnables.config").var_child_runnable_config
 
-_Handler: Any = type("TokenHandler", (TokenHandler, _callbacks.BaseCallbackHandler), {"__module__": __name__})
+_Tokens: Any = type("TokenHandler", (TokenHandler, _callbacks.BaseCallbackHandler), {"__module__": __name__})
+_Runs: Any = type("RunHandler", (RunHandler, _callbacks.BaseCallbackHandler), {"__module__": __name__})
 
 _NOT_FOR_CHILDREN = ("run_name", "run_id", "callbacks")
 
 
-def prepare_context(attempt: Attempt) -> None:
-    """Set LangChain's config in an attempt's context."""
-    around = attempt.task.run.watch
-    if isinstance(around, ChainRun):
-        attempt.watch = watch_node(attempt, around)
-    config = _LazyConfig(attempt)
-    attempt.callbacks = config.callbacks
-    attempt.context.run(_config.set, config)
+class LangChainBridge:
+    """Sets LangChain's config to where the code is, and reads from it where LangChain has got to.
+
+    Whoever sets our context variable sets LangChain's with it.  So a config of ours in there says that ours is the
+    innermost work, and any other one that a run of LangChain's is.
+    """
+
+    def prepare(self, attempt: Attempt) -> None:
+        """Set LangChain's config in an attempt's context."""
+        around = attempt.task.run.context.get(_config)
+        base = functools.partial(_attempt_base, attempt, _plain(around))
+        attempt.context.run(_config.set, _LazyConfig(base, attempt.span, attempt))
+
+    def enter(self, span: Span) -> Callable[[], object]:
+        """Set LangChain's config to what is inside of a span; returns what takes it back."""
+        around = _config.get()
+        base = around.base if type(around) is _LazyConfig else functools.partial(_plain_base, around)
+        return functools.partial(_config.reset, _config.set(_LazyConfig(base, span, _attempt())))
+
+    def find(self, span: Span | None) -> tuple[Span | None, Sequence[Observer]]:
+        """The span around the calling code, where ours is the given one; and LangChain's handlers that observe it."""
+        config = _config.get()
+        if config is None or type(config) is _LazyConfig:
+            return span, ()
+        return _locate(config.get("callbacks"), span)
+
+    def is_callbacks(self, value: Any) -> bool:
+        """Whether a value is a callback handler or manager of LangChain's."""
+        return isinstance(value, (_callbacks.BaseCallbackHandler, _callbacks.BaseCallbackManager))
+
+    def is_theirs(self, observer: Observer) -> bool:
+        """Whether an observer stands for a callback handler of LangChain's."""
+        return isinstance(observer, LangChainObserver)
+
+    def read(self, callbacks: Sequence[Any]) -> tuple[Span | None, Sequence[Observer]]:
+        """The span that callbacks come from, if it is one of ours; and observers that stand for them."""
+        found: Span | None = None
+        observers: list[Observer] = []
+        for item in callbacks:
+            if isinstance(item, _callbacks.BaseCallbackManager):
+                span, more = _locate(item, None)
+                found = found or span
+                observers += more
+            elif _is_users(item):
+                observers.append(LangChainObserver(item))
+        return found, observers
+
+    def callbacks(self, span: Span | None, tags: tuple[str, ...]) -> Any:
+        """A manager for what is called inside of a span; None if there is nobody to tell of it."""
+        if span is None or not span.observers:
+            config = _config.get()
+            return config.callbacks() if type(config) is _LazyConfig else None
+        return _make_manager(span, _attempt(), span.child_tags, span.child_metadata, tags)
 
 
-def prepare_run(run: GraphRun) -> None:
-    """Tell the callback handlers of a graph's run that it starts, if there are any."""
-    given = _given_callbacks(run, run.context.get(_config) or {})
-    run.watch = watch_graph(run, _manager(False, given, []))
+def _attempt() -> Attempt | None:
+    scope = maybe_scope()
+    return scope if isinstance(scope, Attempt) else None
+
+
+# ---------------------------------------------------------------- from ours to LangChain's
 
 
 class _LazyConfig(dict[str, Any]):
-    """LangChain's config of an attempt, made when somebody looks at it: most nodes call nothing of LangChain's.
+    """LangChain's config, made when somebody looks at it: most nodes and tools call nothing of LangChain's.
 
     Args:
-        attempt: the attempt.
+        base: makes what does not hang on the span.
+        span: the span that what is called is inside of, or None.
+        attempt: the attempt around that, or None.
     """
 
-    __slots__ = ("_attempt",)
+    __slots__ = ("_attempt", "_base", "_filled", "_span", "base")
 
-    def __init__(self, attempt: Attempt) -> None:
+    def __init__(self, base: Callable[[], dict[str, Any]], span: Span | None, attempt: Attempt | None) -> None:
+        self.base: Callable[[], dict[str, Any]] = base
+        self._span: Span | None = span
         self._attempt: Attempt | None = attempt
+        self._filled = False
 
     def _fill(self) -> None:
-        attempt = self._attempt
-        if attempt is not None:
-            self.update(_make_config(attempt))
-            self._attempt = None
+        if self._filled:
+            return
+        self._filled = True
+        config, span = self.base(), self._span
+        if span is not None:
+            config["tags"] = [*add_tags(span.child_tags, config.get("tags") or ())]
+            config["metadata"] = {**(config.get("metadata") or {}), **span.child_metadata}
+        once = () if span is None else span.once
+        manager = _make_manager(span, self._attempt, config.get("tags") or (), config.get("metadata") or {}, once)
+        self.update(config, callbacks=manager)
+        self._span = self._attempt = None
 
     def callbacks(self) -> Any:
         """What a config that is passed on by hand needs: None if there is nobody to tell of calls."""
@@ -85,53 +149,110 @@ class _LazyConfig(dict[str, Any]):
         return super().copy()
 
 
-def _make_config(attempt: Attempt) -> dict[str, Any]:
-    run = attempt.task.run
-    around: Any = run.context.get(_config) or {}
+def _plain(config: Any) -> Any:
+    """LangChain's own config around a graph's run; ours says nothing that the run does not know better."""
+    return {} if config is None or type(config) is _LazyConfig else config
+
+
+def _plain_base(config: Any) -> dict[str, Any]:
+    return {key: value for key, value in (config or {}).items() if key not in _NOT_FOR_CHILDREN}
+
+
+def _attempt_base(attempt: Attempt, around: Any) -> dict[str, Any]:
     config: dict[str, Any] = {k: v for k, v in attempt.run_config.as_dict().items() if k not in _NOT_FOR_CHILDREN}
     config["metadata"] = without_place(around.get("metadata")) | attempt.task.metadata(attempt.number)
     config["tags"] = list(dict.fromkeys((*user_tags(around.get("tags")), *attempt.task.tags)))
-    shown = any("messages" in p.request.modes | p.request.printed for p in run.projectors)
-    own = [_Handler(attempt, shown)] if shown or on_trio() else []
-    watch = attempt.watch
-    given = watch.children() if isinstance(watch, ChainRun) else _given_callbacks(run, around)
-    config["callbacks"] = _manager(attempt.task.spec.kind.in_thread, given, own)
     return config
 
 
-def _given_callbacks(run: GraphRun, around: Any) -> Any:
-    """The callbacks of whoever called the graph: those passed in its config, else those around the call."""
-    given = run.config.callbacks
-    inherited = None if run.parent is None else run.parent.task.run.config.callbacks
-    if given is not inherited and given is not None:
-        return given
-    return around.get("callbacks") or given
+def _make_manager(
+    span: Span | None, attempt: Attempt | None, tags: Iterable[str], metadata: Any, once: tuple[str, ...]
+) -> Any:
+    """A manager whose next run is a child of a span; None if nobody wants to hear of it.
 
-
-def _manager(in_thread: bool, given: Any, own: list[Any]) -> Any:
+    Args:
+        span: the span, or None.
+        attempt: the attempt around it, or None.
+        tags: for all runs.
+        metadata: likewise.
+        once: labels of the next run only.
+    """
+    observers = () if span is None else span.observers
+    theirs = [observer.handler for observer in observers if isinstance(observer, LangChainObserver)]
+    handlers: list[Any] = [*theirs]
+    if span is not None and observers:
+        handlers.insert(0, runs := _Runs(span, theirs))
+        if not runs.hears:  # which step of a node it is: a label of events
+            once = ()
+    if attempt is not None:
+        shown = any("messages" in p.request.modes | p.request.printed for p in attempt.task.run.projectors)
+        if shown or on_trio():
+            handlers.append(_Tokens(attempt, shown))
+    if not handlers:
+        return None
+    in_thread = not in_event_loop() or (attempt is not None and attempt.task.spec.kind.in_thread)
     kind = _callbacks.CallbackManager if in_thread else _callbacks.AsyncCallbackManager
-    if isinstance(given, _callbacks.BaseCallbackManager):
-        return kind(
-            handlers=[*_foreign(given.handlers), *own],
-            inheritable_handlers=[*_foreign(given.inheritable_handlers), *own],
-            parent_run_id=given.parent_run_id,
-            tags=user_tags(given.tags),
-            inheritable_tags=user_tags(given.inheritable_tags),
-            metadata=without_place(given.metadata),
-            inheritable_metadata=without_place(given.inheritable_metadata),
-        )
-    if given is None:
-        given = []
-    elif isinstance(given, _callbacks.BaseCallbackHandler):
-        given = [given]
-    elif not isinstance(given, (list, tuple)) or not all(isinstance(h, _callbacks.BaseCallbackHandler) for h in given):
-        raise TypeError(
-            f"config['callbacks'] must be a list of LangChain's callback handlers, or a callback manager, got {given!r}"
-        )
-    handlers = [*_foreign(given), *own]
-    return kind(handlers=handlers, inheritable_handlers=[*handlers]) if handlers else None
+    work = None if span is None or not observers else span.work
+    return kind(
+        handlers=handlers,
+        inheritable_handlers=[*handlers],
+        parent_run_id=None if work is None else work.uuid,
+        tags=[*add_tags(tags, once)],
+        inheritable_tags=[*tags],
+        metadata=dict(metadata),
+        inheritable_metadata=dict(metadata),
+    )
 
 
-def _foreign(handlers: Iterable[Any]) -> list[Any]:
-    """Without those of the attempts around this one."""
-    return [handler for handler in handlers if not isinstance(handler, TokenHandler)]
+# ---------------------------------------------------------------- from LangChain's to ours
+
+
+def _locate(callbacks: Any, span: Span | None) -> tuple[Span | None, Sequence[Observer]]:
+    """Where callbacks of LangChain's come from, for code that is inside of one of our spans, or of none."""
+    if not isinstance(callbacks, _callbacks.BaseCallbackManager):
+        handlers = callbacks if isinstance(callbacks, (list, tuple)) else []
+        return span, _missing(handlers, span, None)
+    manager: Any = callbacks
+    ours: RunHandler | None = next((h for h in manager.handlers if isinstance(h, RunHandler)), None)
+    ident, users = manager.parent_run_id, [h for h in manager.handlers if _is_users(h)]
+    place = span if ours is None else ours.place
+    if ours is not None and (inner := ours.span_of(ident)) is not None:
+        inner.child_tags, inner.child_metadata = tuple(manager.inheritable_tags), manager.inheritable_metadata
+        place = inner
+    elif users and ident is not None and not (place is not None and place.work is not None and place.work.uuid == ident):
+        return _stand_in(manager, users, place), ()
+    return _with_once(place, manager), _missing(users, place, ident)
+
+
+def _stand_in(manager: Any, users: list[Any], place: Span | None) -> Span:
+    """Where a run of LangChain's is that only its own handlers have been told of: they are its children's parent."""
+    others = [] if place is None else [o for o in place.observers if not isinstance(o, LangChainObserver)]
+    ground = Ground(place, (*others, *(LangChainObserver(handler, manager.parent_run_id) for handler in users)))
+    ground.child_tags = tuple(manager.inheritable_tags)
+    ground.child_metadata = manager.inheritable_metadata
+    ground.once = _once(manager)
+    return ground
+
+
+def _with_once(place: Span | None, manager: Any) -> Span | None:
+    """The span, with the labels that callbacks have for the next run only."""
+    once = _once(manager)
+    if place is None or once == place.once:
+        return place
+    ground = Ground(place, place.observers)
+    ground.once = once
+    return ground
+
+
+def _once(manager: Any) -> tuple[str, ...]:
+    return tuple(tag for tag in manager.tags if tag not in manager.inheritable_tags)
+
+
+def _missing(handlers: Iterable[Any], span: Span | None, ident: Any) -> list[Observer]:
+    """Observers for the user's handlers that none of a span's observers stands for."""
+    known = {id(o.handler) for o in (() if span is None else span.observers) if isinstance(o, LangChainObserver)}
+    return [LangChainObserver(h, ident) for h in handlers if _is_users(h) and id(h) not in known]
+
+
+def _is_users(handler: Any) -> TypeGuard[Any]:
+    return not isinstance(handler, (TokenHandler, RunHandler))

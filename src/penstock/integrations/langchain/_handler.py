@@ -6,7 +6,7 @@ import functools
 from collections.abc import Awaitable, Callable, Generator
 from contextvars import ContextVar
 from types import MethodType
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from penstock.constants import TAG_NOSTREAM
@@ -55,7 +55,7 @@ class _Event(functools.partial[Any]):
         return self.args[0](*args, **kwargs)
 
 
-class _event:
+class event:
     """Makes a method such an event.  Bound when it is looked up: a handler that held its own would be a cycle."""
 
     def __init__(self, method: Callable[..., Awaitable[None]]) -> None:
@@ -66,21 +66,74 @@ class _event:
 
 
 class _Refusal:
-    """Raises when it is awaited: only LangChain's asynchronous API does that."""
+    """Raises when it is awaited: only LangChain's asynchronous API does that.
+
+    Args:
+        refused: told the error first.
+    """
+
+    def __init__(self, refused: Callable[[BaseException], object] | None) -> None:
+        self._refused = refused
 
     def __await__(self) -> Generator[Any, Any, None]:
-        return _refuse().__await__()
+        return self._refuse().__await__()
+
+    async def _refuse(self) -> None:  # noqa: ASYNC124 - what is awaited must be a coroutine
+        error = WrongBackendError(
+            "LangChain's asynchronous API runs on asyncio only, and this graph runs on trio. Call its synchronous one "
+            "in a worker thread (a node that is a plain function runs in one; elsewhere `await "
+            "anyio.to_thread.run_sync(model.invoke, messages)`), or use a model of penstock.models, which runs on both"
+        )
+        if self._refused is not None:
+            self._refused(error)
+        raise error
 
 
-async def _refuse() -> None:  # noqa: ASYNC124 - what is awaited must be a coroutine
-    raise WrongBackendError(
-        "LangChain's asynchronous API runs on asyncio only, and this graph runs on trio. Call its synchronous one in a "
-        "worker thread (a node that is a plain function runs in one; elsewhere `await "
-        "anyio.to_thread.run_sync(model.invoke, messages)`), or use a model of penstock.models, which runs on both"
-    )
+def refuse_on_trio(refused: Callable[[BaseException], object] | None = None) -> Awaitable[None]:
+    """What a start returns: on trio it refuses to be awaited."""
+    return _Refusal(refused) if on_trio() else DONE
 
 
-class TokenHandler:
+class SometimesStreaming:
+    """A handler that LangChain takes for one that streams only where it says so.
+
+    LangChain streams in `invoke`, too, and lets the output of its chains pass through a handler, if that has two
+    methods, by the rules of `isinstance` for protocols.  Whether this one has them depends on the call at hand, which
+    has just been started in the same context.
+    """
+
+    _switch: ClassVar[ContextVar[bool]]
+
+    def tap_iter(self, run_id: UUID, output: Any) -> Any:
+        """What becomes of a run's output: nothing."""
+        return output
+
+    tap_aiter = tap_iter
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return _Streaming if self._switch.get() else type(self)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _TAPS and self._switch.get():
+            return getattr(self, _TAPS[name])
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+
+_TAPS = {"tap_output_iter": "tap_iter", "tap_output_aiter": "tap_aiter"}
+
+
+class _Streaming:
+    """What a handler passes for while a call is started that somebody wants to see."""
+
+    def tap_output_iter(self, _run_id: UUID, output: Any) -> Any:
+        return output
+
+    def tap_output_aiter(self, _run_id: UUID, output: Any) -> Any:
+        return output
+
+
+class TokenHandler(SometimesStreaming):
     """Shows the tokens of the chat models that are called in an attempt.
 
     The other half of it is LangChain's base class, which it is joined with where that is imported.
@@ -92,6 +145,8 @@ class TokenHandler:
 
     run_inline = True
     raise_error = True
+
+    _switch = _streams
 
     def __init__(self, attempt: Attempt, shows: bool) -> None:
         self.shows = shows
@@ -120,21 +175,9 @@ class TokenHandler:
     def ignore_custom_event(self) -> bool:
         return True
 
-    # LangChain streams in `invoke`, too, if one of the handlers has these two methods, by the rules of
-    # `isinstance` for protocols.  Whether it has them depends on whether somebody wants to see the call at hand.
-
-    @property  # type: ignore[misc]
-    def __class__(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return _Streaming if _streams.get() else type(self)
-
-    def __getattr__(self, name: str) -> Any:
-        if name in ("tap_output_iter", "tap_output_aiter") and _streams.get():
-            return _pass_on
-        raise AttributeError(f"{TokenHandler.__name__!r} object has no attribute {name!r}")
-
     # ---------------------------------------------------------------- what LangChain tells it
 
-    @_event
+    @event
     def on_chat_model_start(
         self,
         serialized: Any,
@@ -148,12 +191,12 @@ class TokenHandler:
         shown = user_tags(tags)
         if _OTHER_NOSTREAM in (tags or ()):
             shown.append(TAG_NOSTREAM)
-        call = ModelCall.open(tags=shown, metadata=without_place(metadata), attempt=self._attempt)
+        call = ModelCall.open(tags=shown, metadata=without_place(metadata), attempt=self._attempt, observed=False)
         self._calls[run_id] = _Call(call)
         _streams.set(call.wanted)
-        return _refuse_on_trio()
+        return refuse_on_trio()
 
-    @_event
+    @event
     def on_llm_new_token(self, token: Any, *, run_id: UUID, chunk: Any = None, **kwargs: Any) -> Awaitable[None]:
         call = self._calls.get(run_id)
         message = getattr(chunk, "message", None)
@@ -162,7 +205,7 @@ class TokenHandler:
         call.has_streamed = True
         return call.shown.emit(message)
 
-    @_event
+    @event
     def on_llm_end(self, response: Any, *, run_id: UUID, **kwargs: Any) -> Awaitable[None]:
         call = self._calls.pop(run_id, None)
         message = getattr(response.generations[0][0], "message", None) if any(response.generations) else None
@@ -172,14 +215,14 @@ class TokenHandler:
         call.shown.finished(message)
         return receipt
 
-    @_event
+    @event
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> Awaitable[None]:
         self._calls.pop(run_id, None)
         return DONE
 
-    @_event
+    @event
     def on_llm_start(self, *args: Any, **kwargs: Any) -> Awaitable[None]:
-        return _refuse_on_trio()
+        return refuse_on_trio()
 
     on_chain_start = on_tool_start = on_retriever_start = on_llm_start
 
@@ -195,21 +238,3 @@ class _Call:
     def __init__(self, shown: ModelCall) -> None:
         self.shown = shown
         self.has_streamed = False
-
-
-class _Streaming:
-    """What a handler passes for while a call is started that somebody wants to see."""
-
-    def tap_output_iter(self, _run_id: UUID, output: Any) -> Any:
-        return output
-
-    def tap_output_aiter(self, _run_id: UUID, output: Any) -> Any:
-        return output
-
-
-def _pass_on(_run_id: UUID, output: Any) -> Any:
-    return output
-
-
-def _refuse_on_trio() -> Awaitable[None]:
-    return _Refusal() if on_trio() else DONE
