@@ -21,7 +21,7 @@ from collections.abc import Awaitable, Collection, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
-from uuid import UUID, uuid4
+from uuid import NAMESPACE_OID, UUID, uuid4, uuid5
 
 from ..streams import DONE
 from ._failure import is_cancellation
@@ -155,12 +155,11 @@ class Span:
 
     @property
     def uuid(self) -> UUID:
-        """Its identity; a new one if the config's `run_id` is no UUID."""
+        """Its identity; one that is made of it, if the config's `run_id` is no UUID."""
         try:
             return UUID(self.run_id)
         except ValueError:
-            self._run_id = str(uuid4())
-            return UUID(self._run_id)
+            return uuid5(NAMESPACE_OID, self.run_id)
 
     @property
     def work(self) -> Span | None:
