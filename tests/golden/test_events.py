@@ -25,7 +25,10 @@ from .test_golden import comparable
 Key = tuple[str, str]
 
 LATER: dict[Key, str] = {
-    ("s004_tool_events", "openai_loopback_all_events"): "LangChain's ChatOpenAI against a loopback server",
+    (
+        "s004_tool_events",
+        "openai_loopback_all_events",
+    ): "LangChain's ChatOpenAI against a loopback server: in tests/integrations/test_langchain_events.py",
 }
 """Not performed."""
 

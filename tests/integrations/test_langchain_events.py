@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 from uuid import UUID
@@ -14,6 +15,7 @@ import pytest
 pytest.importorskip("langchain_core")
 
 from langchain_core.callbacks import BaseCallbackHandler, adispatch_custom_event, dispatch_custom_event
+from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models.llms import LLM
 from langchain_core.messages import AIMessage as TheirAIMessage
 from langchain_core.messages import AIMessageChunk as TheirAIMessageChunk
@@ -33,6 +35,7 @@ from langchain_core.tools import tool as their_tool
 import penstock.runnables as ours
 from penstock.errors import WrongBackendError
 from penstock.graph import START, MessagesState, StateGraph
+from penstock.integrations.langchain._observer import LangChainSpan
 from penstock.messages import AIMessage, AIMessageChunk
 from penstock.prebuilt import ToolNode
 from penstock.runtime import Observer, current_span, observe
@@ -46,7 +49,7 @@ from tests.golden.harness import EVENTS, Outcome, events, perform
 from tests.golden.normalise import as_line, renumber
 from tests.golden.test_events import compared, difference, is_error_event
 
-from ._langchain import ScriptedChatModel, one, scripted
+from ._langchain import one, scripted
 
 assert cases  # registers them
 
@@ -147,6 +150,8 @@ async def test_the_guide_s_tool_gives_the_recorded_events(name: str) -> None:
 @pytest.mark.backends("asyncio", "asyncio+uvloop")
 async def test_the_guide_s_tool_with_chat_openai_gives_the_recorded_events() -> None:
     chat_openai = pytest.importorskip("langchain_openai").ChatOpenAI
+    if not hasattr(BaseChatModel, "_get_ls_params_with_defaults"):
+        pytest.skip("the first versions of langchain-core 1 do not mark the last chunk of a provider that does not")
     with FakeOpenAIServer([events_tools.SUMMARY]) as server:
         model = chat_openai(model="gpt-4o-mini", api_key="not-needed", base_url=server.base_url, stream_usage=False)
         await check_guide("openai_loopback_all_events", model, by_hand=True)
@@ -291,14 +296,18 @@ def by_context(make: Any, chain: Any, way: Any) -> Any:
 
 
 def lines(outcome: Outcome) -> list[str]:
-    told = [event for event in outcome["chunks"] if not is_error_event(event)]
-    return [*(as_line(event) for event in renumber(told)), str(outcome["error"])]
+    told = renumber([event for event in outcome["chunks"] if not is_error_event(event)])
+    for event in told:
+        if event["event"] == "on_tool_error" and event["data"].get("tool_call_id") is None:
+            event["data"].pop("tool_call_id", None)  # the first versions of langchain-core 1 do not say it
+    return [*map(as_line, told), str(outcome["error"])]
 
 
-@on_asyncio
+@pytest.mark.backends("asyncio", "asyncio+uvloop")
 @pytest.mark.parametrize("wrap", [by_context, by_config])
 @pytest.mark.parametrize(
-    ("chain", "way"), [(c, w) for c in CHAINS for w in WAYS if not (c in ASYNC_ONLY and w not in ("called", "streamed"))]
+    ("chain", "way"),
+    [(c, w) for c in CHAINS for w in WAYS if not (c in ASYNC_ONLY and w not in ("called", "streamed"))],
 )
 async def test_events_are_those_of_a_tool_of_langchain_s(chain: str, way: str, wrap: Any) -> None:
     config = {"tags": ["ct"], "metadata": {"cm": 1}}
@@ -524,9 +533,12 @@ def our_tool(x: str) -> str:
 
 
 def our_graph() -> Any:
-    return StateGraph(MessagesState).add_node("inner", lambda _: our_tool.invoke("1") and None).add_edge(
-        START, "inner"
-    ).compile(name="ours")
+    return (
+        StateGraph(MessagesState)
+        .add_node("inner", lambda _: our_tool.invoke("1") and None)
+        .add_edge(START, "inner")
+        .compile(name="ours")
+    )
 
 
 OURS: dict[str, tuple[Callable[[Any], Any], list[str]]] = {
@@ -666,7 +678,11 @@ async def test_a_tool_of_langchain_s_that_fails() -> None:
             told.append(event)
     (failed,) = of(told, "on_tool_error")
     assert (str(failed["data"]["error"]), failed["data"]["input"]) == ("tool boom", {"x": "1"})
-    assert [event["name"] for event in told if event["event"].endswith("_error")] == ["their_failure", "tools", "LangGraph"]
+    assert [event["name"] for event in told if event["event"].endswith("_error")] == [
+        "their_failure",
+        "tools",
+        "LangGraph",
+    ]
 
 
 # ---------------------------------------------------------------- errors, leaving, backpressure
@@ -747,6 +763,56 @@ async def test_a_slow_reader_holds_back_a_model_in_a_node_s_thread() -> None:
     assert seen == 61
 
 
+def live_spans() -> list[Any]:
+    gc.collect()
+    return [found for found in gc.get_objects() if isinstance(found, LangChainSpan)]
+
+
+@on_asyncio
+async def test_nothing_is_kept_of_what_has_run() -> None:
+    subject = by_context(tool, chain_of() | exclaim, streamed)
+    assert await collect(subject.astream_events({"x": "1"}, version="v2"))
+    assert live_spans() == []
+    async with subject.astream_events({"x": "1"}, version="v2") as run:
+        async for event in run:
+            if event["event"] == "on_parser_stream":
+                break
+    del run, event
+    await anyio.sleep(0.01)  # asyncio closes the generators that LangChain has left
+    assert live_spans() == []
+
+
+@on_asyncio
+async def test_an_id_that_is_no_uuid_stays_the_root_s() -> None:
+    subject = by_context(tool, chain_of(), called)
+    handler = Runs()
+    config: Any = {"run_id": "mine", "callbacks": [handler]}
+    told = await collect(subject.astream_events({"x": "1"}, config, version="v2"))
+    assert paths(told) == [*handler.paths.values()] == ["work", *under("work")]
+    assert told[0]["run_id"] == told[1]["parent_ids"][0] == "mine"
+
+
+class NoTruth:
+    """Compares with nothing and is neither true nor false, as arrays are."""
+
+    def __eq__(self, other: object) -> bool:
+        raise ValueError("ambiguous")
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __bool__(self) -> bool:
+        raise ValueError("ambiguous")
+
+
+async def test_values_are_neither_compared_nor_asked_for_their_truth() -> None:
+    def node(state: MessagesState) -> None:
+        for value in (NoTruth(), {"input": NoTruth()}):
+            RunnableLambda(lambda x: x, name="array").invoke(value)
+
+    told = await collect(one(node).astream_events(EMPTY, version="v2"))
+    assert paths(told) == ["graph", "graph/node", "graph/node/array", "graph/node/array"]
+
+
 # ---------------------------------------------------------------- LangChain's handlers
 
 
@@ -772,13 +838,15 @@ class Runs(BaseCallbackHandler):
     def on_chain_start(self, serialized: Any, inputs: Any, *, run_id: Any, parent_run_id: Any = None, **t: Any) -> None:
         self._start(run_id, parent_run_id, t.pop("name"), inputs=inputs, **t)
 
-    def on_tool_start(self, serialized: Any, input_str: Any, *, run_id: Any, parent_run_id: Any = None, **t: Any) -> None:
+    def on_tool_start(
+        self, serialized: Any, input_str: Any, *, run_id: Any, parent_run_id: Any = None, **t: Any
+    ) -> None:
         self._start(run_id, parent_run_id, t.pop("name", None) or serialized["name"], input_str=input_str, **t)
 
     def on_chat_model_start(
         self, serialized: Any, messages: Any, *, run_id: Any, parent_run_id: Any = None, **t: Any
     ) -> None:
-        self._start(run_id, parent_run_id, t.pop("name", None) or "model", messages=messages, **t)
+        self._start(run_id, parent_run_id, t.pop("name", None) or serialized["id"][-1], messages=messages, **t)
 
     def on_chain_end(self, outputs: Any, *, run_id: Any, **told: Any) -> None:
         self._end(run_id, outputs)
@@ -986,7 +1054,9 @@ async def test_handlers_of_an_inner_chain_hear_of_what_is_in_it() -> None:
     assert paths(told)[2:] == ["graph/node/our_tool", "graph/node/our_tool/ScriptedChatModel"]
 
 
-@pytest.mark.parametrize("method", ["on_chain_start", "on_chat_model_start", "on_llm_end", "on_chain_end", "on_tool_start"])
+@pytest.mark.parametrize(
+    "method", ["on_chain_start", "on_chat_model_start", "on_llm_end", "on_chain_end", "on_tool_start"]
+)
 async def test_a_handler_that_fails_disturbs_nobody(method: str) -> None:
     def fail(*args: Any, **kwargs: Any) -> None:
         raise RuntimeError("bad handler")

@@ -65,9 +65,7 @@ class Ground(Span):
     def dispatch(self, name: str, data: Any) -> Awaitable[Any]:
         """Something has happened in that work; those who were attached here hear of it, too."""
         work = self.work
-        return DONE if work is None else _tell(
-            [o.custom(work, name, data) for o in self.observers if o._hears_custom]
-        )
+        return DONE if work is None else _tell([o.custom(work, name, data) for o in self.observers if o._hears_custom])
 
 
 _UNOBSERVED = Ground(None, ())
@@ -152,8 +150,8 @@ def _sort(callbacks: Any) -> Around:
             theirs.append(item)
         else:
             raise TypeError(
-                f"config['callbacks'] got {item!r} ({type(item).__name__}); expected observers (penstock.runtime."
-                "Observer), or LangChain's callback handlers or manager"
+                f"config['callbacks'] holds {item!r} ({type(item).__name__}); expected observers (penstock.runtime."
+                f"Observer), or LangChain's callback handlers or manager, got {callbacks!r}"
             )
     span, more = (None, ()) if foreign is None or not theirs else foreign.read(theirs)
     if links:

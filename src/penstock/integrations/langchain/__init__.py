@@ -1,8 +1,9 @@
 """LangChain's models, tools and chains in nodes: `penstock[langchain]`.
 
 There is nothing to configure. When LangChain has been imported by the time a node starts, what the node calls of it
-shows its tokens in `messages` mode, finds the config of the run, and reports to the run's callbacks. Importing this
-module does not import LangChain.
+shows its tokens in `messages` mode, its runs in `astream_events`, finds the config of the run, and reports to the run's
+callbacks. LangChain's callback handlers, in a config, hear of everything in a run: graphs, nodes, chains, models and
+tools, of either library. Importing this module does not import LangChain.
 
 Example:
     ```python

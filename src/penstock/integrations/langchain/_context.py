@@ -115,7 +115,8 @@ class _LazyConfig(dict[str, Any]):
         config, span = self.base(), self._span
         if span is not None:
             config["tags"] = [*add_tags(span.child_tags, config.get("tags") or ())]
-            config["metadata"] = {**(config.get("metadata") or {}), **span.child_metadata}
+            for key, inherited in (("metadata", span.child_metadata), ("configurable", span.configurable)):
+                config[key] = {**(config.get(key) or {}), **inherited}
         once = () if span is None else span.once
         manager = _make_manager(span, self._attempt, config.get("tags") or (), config.get("metadata") or {}, once)
         self.update(config, callbacks=manager)
@@ -219,7 +220,9 @@ def _locate(callbacks: Any, span: Span | None) -> tuple[Span | None, Sequence[Ob
     if ours is not None and (inner := ours.span_of(ident)) is not None:
         inner.child_tags, inner.child_metadata = tuple(manager.inheritable_tags), manager.inheritable_metadata
         place = inner
-    elif users and ident is not None and not (place is not None and place.work is not None and place.work.uuid == ident):
+    elif (
+        users and ident is not None and not (place is not None and place.work is not None and place.work.uuid == ident)
+    ):
         return _stand_in(manager, users, place), ()
     return _with_once(place, manager), _missing(users, place, ident)
 

@@ -212,7 +212,7 @@ class TokenHandler(SometimesStreaming):
         if call is None or message is None:
             return DONE
         receipt = DONE if call.has_streamed else call.shown.emit(message)
-        call.shown.finished(message)
+        _ = call.shown.finished(message)
         return receipt
 
     @event

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from typing import Any
 from uuid import UUID
@@ -16,10 +16,9 @@ from ._messages import as_langchain
 _callbacks: Any = import_module("langchain_core.callbacks")
 _outputs: Any = import_module("langchain_core.outputs")
 
-_NO_TOKENS = (
-    _callbacks.BaseCallbackHandler.on_llm_new_token,
-    _callbacks.AsyncCallbackHandler.on_llm_new_token,
-)
+_BASES = (_callbacks.BaseCallbackHandler, _callbacks.AsyncCallbackHandler)
+_NO_TOKENS = [base.on_llm_new_token for base in _BASES]
+_NO_CUSTOM = [base.on_custom_event for base in _BASES]
 
 _STREAMS = frozenset({"attempt", "chain", "parser"})
 """The kinds whose chunks go through `tap_output_iter`: not graphs, which have other chunks."""
@@ -45,6 +44,7 @@ class LangChainObserver(Observer):
         cls = type(handler)
         self._taps = callable(getattr(cls, "tap_output_iter", None))
         self._tokens = getattr(cls, "on_llm_new_token", None) not in _NO_TOKENS
+        self._hears_custom = getattr(cls, "on_custom_event", None) not in _NO_CUSTOM
 
     # A handler is told once of everything, however often it was given.
 
@@ -130,13 +130,14 @@ class _Told:
         known: dict[str, Any] = {"run_id": span.uuid, "name": span.name}
         about = {"name": span.name}
         if span.kind == "chat_model":
-            given = [_theirs(message) for message in span.input or ()]
+            given = [_theirs(message) for message in span.input] if isinstance(span.input, (list, tuple)) else []
             options = dict(span.details.get("options") or {})
             return manager.on_chat_model_start(about, [given], invocation_params=options, options=options, **known)[0]
         if span.kind == "tool":
             about["description"] = span.details.get("description") or ""
             known["tool_call_id"] = span.details.get("tool_call_id")
-            return manager.on_tool_start(about, str(span.input), inputs=dict(span.input), **known)
+            given = dict(span.input) if isinstance(span.input, Mapping) else None
+            return manager.on_tool_start(about, str(span.input), inputs=given, **known)
         if span.kind in _MORE_SPECIAL:
             known["run_type"] = span.kind
         return manager.on_chain_start(about, span.input if span.knows_input else {"input": ""}, **known)

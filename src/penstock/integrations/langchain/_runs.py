@@ -14,7 +14,8 @@ from penstock.runtime._emitter import Receipts
 from penstock.runtime._failure import is_cancellation
 from penstock.runtime._observer import SpanKind
 from penstock.streams import DONE
-from penstock.streams._backend import on_trio
+from penstock.streams._backend import in_event_loop, on_trio
+from penstock.streams._merger import check_cancelled
 
 from ._handler import SometimesStreaming, event, refuse_on_trio
 from ._observer import LangChainObserver, LangChainSpan
@@ -24,10 +25,6 @@ _wanted: ContextVar[bool] = ContextVar("penstock_langchain_wanted", default=Fals
 
 _KINDS: Mapping[Any, SpanKind] = {"prompt": "prompt", "parser": "parser"}
 """What LangChain calls a chain that is something more special."""
-
-_UNKNOWN = {"input": ""}
-"""What LangChain gives as the input of a chain whose input is still streaming."""
-
 
 _PLAIN = (type(None), str, bool, int, float, list, tuple, dict)
 """Types of values of which LangChain shows those that are false as `{}`, when their run ends."""
@@ -103,7 +100,7 @@ class RunHandler(SometimesStreaming):
         self, serialized: Any, inputs: Any, *, run_id: UUID, run_type: str | None = None, **told: Any
     ) -> Awaitable[Any]:
         kind = _KINDS.get(run_type, "chain")
-        if inputs == _UNKNOWN:
+        if _is_unknown(inputs):
             return self._start(kind, serialized, run_id, told, knows_input=False)
         return self._start(kind, serialized, run_id, told, input=inputs)
 
@@ -118,9 +115,7 @@ class RunHandler(SometimesStreaming):
         return span.end(outputs)
 
     @event
-    def on_chain_error(
-        self, error: BaseException, *, run_id: UUID, inputs: Any = None, **told: Any
-    ) -> Awaitable[Any]:
+    def on_chain_error(self, error: BaseException, *, run_id: UUID, inputs: Any = None, **told: Any) -> Awaitable[Any]:
         span = self._spans.pop(run_id, None)
         if span is None:
             return DONE
@@ -142,6 +137,7 @@ class RunHandler(SometimesStreaming):
         span = self._spans.get(run_id)
         if span is None or not span.wants_chunks:
             return DONE
+        _unwind()
         return span.stream(_chunk(span, token, chunk))
 
     @event
@@ -187,6 +183,7 @@ class RunHandler(SometimesStreaming):
     ) -> Awaitable[Any]:
         if not self.hears:
             return refuse_on_trio()
+        _unwind()
         around: Span = self.span_of(told.get("parent_run_id")) or self.place
         self._spans[run_id] = span = LangChainSpan(
             kind,
@@ -199,6 +196,7 @@ class RunHandler(SometimesStreaming):
             metadata=told.get("metadata") or {},
             child_tags=around.child_tags,
             child_metadata=around.child_metadata,
+            configurable=around.configurable,
             **known,
         )
         _wanted.set(span.wants_chunks)
@@ -216,6 +214,17 @@ def _name(name: str | None, serialized: Any) -> str:
         return name
     known = serialized or {}
     return str(known["name"] if "name" in known else (known.get("id") or ["Unnamed"])[-1])
+
+
+def _unwind() -> None:
+    """In a worker thread of a run that was cancelled: end here, as at a write to the stream."""
+    if not in_event_loop():
+        check_cancelled()
+
+
+def _is_unknown(inputs: Any) -> bool:
+    """Whether this is what LangChain gives for the input of a chain while that is still streaming."""
+    return type(inputs) is dict and len(inputs) == 1 and type(inputs.get("input")) is str and not inputs["input"]
 
 
 def _know_input(span: Span, inputs: Any) -> None:
@@ -249,6 +258,7 @@ class _Tap(Iterator[Any]):
 
     def __next__(self) -> Any:
         chunk = next(self._output)
+        _unwind()
         _ = self._span.stream(chunk)
         return chunk
 
