@@ -37,6 +37,7 @@ from penstock.errors import WrongBackendError
 from penstock.graph import START, MessagesState, StateGraph
 from penstock.integrations.langchain._observer import LangChainSpan
 from penstock.messages import AIMessage, AIMessageChunk
+from penstock.models import stream_tokens
 from penstock.prebuilt import ToolNode
 from penstock.runtime import Observer, current_span, observe
 from penstock.runtime import adispatch_custom_event as our_adispatch
@@ -967,6 +968,21 @@ async def test_a_handler_of_tokens_makes_no_model_stream() -> None:
     model = OurModel(["c d"])
     await model.ainvoke("1", {"callbacks": [handler]})
     assert handler.tokens == []
+
+
+@pytest.mark.parametrize("handler", [Runs, Tokens])
+async def test_a_stream_of_a_client_is_a_model_call(handler: Any) -> None:
+    async def answer() -> AsyncIterator[AIMessageChunk]:
+        for text in ("c", " d"):
+            yield AIMessageChunk(text)
+
+    async def node(state: MessagesState) -> None:
+        assert [chunk.content async for chunk in stream_tokens(answer())] == ["c", " d"]
+
+    heard = handler()
+    await one(node).ainvoke(EMPTY, {"callbacks": [heard]})
+    assert heard.ended["graph/node/stream_tokens"].generations[0][0].text == "c d"
+    assert [text for _, text in getattr(heard, "tokens", [])] == (["c", " d", ""] if handler is Tokens else [])
 
 
 class Streaming(Tokens):

@@ -109,7 +109,8 @@ class _Shown:
         self._id = id
         self._any = False
         self._ended = False
-        self.wanted: bool = self._call.wanted
+        # An observer wants the whole answer even if it does not want the chunks.
+        self.wanted: bool = self._call.wanted or self._call.span is not None
 
     def show(self, item: Any) -> Any:
         """Something to await, or to leave, if the item is to be shown."""
