@@ -11,7 +11,6 @@ from uuid import UUID
 
 from penstock.runtime import Span
 from penstock.runtime._emitter import Receipts
-from penstock.runtime._failure import is_cancellation
 from penstock.runtime._observer import SpanKind
 from penstock.streams import DONE
 from penstock.streams._backend import in_event_loop, on_trio
@@ -120,7 +119,8 @@ class RunHandler(SometimesStreaming):
         if span is None:
             return DONE
         _know_input(span, inputs)
-        return span.fail(error, cancelled=is_cancellation(error))
+        span.fail_by(error)
+        return DONE
 
     @event
     def on_chat_model_start(self, serialized: Any, messages: Any, *, run_id: UUID, **told: Any) -> Awaitable[Any]:
@@ -206,7 +206,7 @@ class RunHandler(SometimesStreaming):
     def _refused(self, run_id: UUID, error: BaseException) -> None:
         span = self._spans.pop(run_id, None)
         if span is not None:
-            _ = span.fail(error)
+            span.fail_by(error)
 
 
 def _name(name: str | None, serialized: Any) -> str:
