@@ -100,27 +100,26 @@ class _LazyConfig(dict[str, Any]):
         attempt: the attempt around that, or None.
     """
 
-    __slots__ = ("_attempt", "_base", "_filled", "_span", "base")
+    __slots__ = ("_pending", "base")
 
     def __init__(self, base: Callable[[], dict[str, Any]], span: Span | None, attempt: Attempt | None) -> None:
         self.base: Callable[[], dict[str, Any]] = base
-        self._span: Span | None = span
-        self._attempt: Attempt | None = attempt
-        self._filled = False
+        self._pending: tuple[Span | None, Attempt | None] | None = (span, attempt)
 
     def _fill(self) -> None:
-        if self._filled:
+        pending = self._pending
+        if pending is None:
             return
-        self._filled = True
-        config, span = self.base(), self._span
+        span, attempt = pending
+        config = self.base()
         if span is not None:
             config["tags"] = [*add_tags(span.child_tags, config.get("tags") or ())]
             for key, inherited in (("metadata", span.child_metadata), ("configurable", span.configurable)):
                 config[key] = {**(config.get(key) or {}), **inherited}
         once = () if span is None else span.once
-        manager = _make_manager(span, self._attempt, config.get("tags") or (), config.get("metadata") or {}, once)
+        manager = _make_manager(span, attempt, config.get("tags") or (), config.get("metadata") or {}, once)
         self.update(config, callbacks=manager)
-        self._span = self._attempt = None
+        self._pending = None  # last: another thread may look at the same moment
 
     def callbacks(self) -> Any:
         """What a config that is passed on by hand needs: None if there is nobody to tell of calls."""

@@ -136,8 +136,8 @@ class _Told:
         if span.kind == "tool":
             about["description"] = span.details.get("description") or ""
             known["tool_call_id"] = span.details.get("tool_call_id")
-            given = dict(span.input) if isinstance(span.input, Mapping) else None
-            return manager.on_tool_start(about, str(span.input), inputs=given, **known)
+            args = dict(span.input) if isinstance(span.input, Mapping) else None
+            return manager.on_tool_start(about, str(span.input), inputs=args, **known)
         if span.kind in _MORE_SPECIAL:
             known["run_type"] = span.kind
         return manager.on_chain_start(about, span.input if span.knows_input else {"input": ""}, **known)
