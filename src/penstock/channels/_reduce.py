@@ -35,26 +35,29 @@ def reduce_writes(
         assert reduce_writes({"log": log}, {"log": ["a"]}, [("n", "log", ["b"])]) == {"log": ["a", "b"]}
         ```
     """
+    writes = list(writes)
     grouped: dict[str, list[Any]] = {}
-    writers: dict[str, list[str]] = {}
-    for node, key, value in writes:
+    for _, key, value in writes:
         if key in grouped:
             grouped[key].append(value)
-            writers[key].append(node)
         else:
             grouped[key] = [value]
-            writers[key] = [node]
     changes: dict[str, Any] = {}
     for key, written in grouped.items():
         try:
             changes[key] = channels[key].reduce(values.get(key, MISSING), written)
         except InvalidUpdateError as error:
-            names = ", ".join(repr(n) for n in dict.fromkeys(writers[key]))
+            names = ", ".join(map(repr, dict.fromkeys(_writers(writes, key))))
             raise InvalidUpdateError(f"key {key!r}, written by {names}: {error}") from None
         except Exception as error:  # a reducer of the user's
-            add_note(error, f"While key {key!r} was reduced, written by {', '.join(map(repr, writers[key]))}")
+            names = ", ".join(map(repr, _writers(writes, key)))
+            add_note(error, f"While key {key!r} was reduced, written by {names}")
             raise
     return changes
+
+
+def _writers(writes: Iterable[tuple[str, str, Any]], key: str) -> list[str]:
+    return [node for node, written, _ in writes if written == key]
 
 
 def is_plain(channel: Channel[Any]) -> bool:

@@ -43,6 +43,9 @@ _TASK_METADATA = frozenset(
 )
 
 _KNOWN = tuple(RunnableConfig.__annotations__)
+_KNOWN_KEYS = frozenset(_KNOWN)
+_POSITIVE = frozenset({"recursion_limit", "max_concurrency"})
+_REPLACING = frozenset({"run_name", "run_id", "callbacks"})
 
 
 @dataclass(frozen=True)
@@ -117,26 +120,38 @@ def parse_config(config: Mapping[str, Any] | None, inherited: RunConfig | None =
         if config is not None and not isinstance(config, Mapping):
             raise TypeError(f"config must be a dict or None, got {config!r}")
         return base
-    if not isinstance(config, Mapping):
+    if type(config) is not dict and not isinstance(config, Mapping):
         raise TypeError(f"config must be a dict or None, got {type(config).__name__}: {config!r}")
     _check_keys(config)
-    free = {k: v for k, v in config.items() if k not in _KNOWN and v is not None}
-    metadata = {k: v for k, v in _mapping(config, "metadata").items() if k not in _TASK_METADATA}
-    configurable = {**_mapping(config, "configurable"), **free}
-    tags = _tags(config)
-    return RunConfig(
-        tags=tuple(dict.fromkeys((*base.tags, *tags))) if tags else base.tags,
-        metadata={**base.metadata, **metadata} if metadata else base.metadata,
-        configurable={**base.configurable, **configurable} if configurable else base.configurable,
-        recursion_limit=_positive(config, "recursion_limit", base.recursion_limit),
-        max_concurrency=_positive(config, "max_concurrency", base.max_concurrency),
-        run_name=_given(config, "run_name", base.run_name),
-        run_id=_given(config, "run_id", base.run_id),
-        callbacks=_given(config, "callbacks", base.callbacks),
-    )
+    return _merged(base, {key: value for key, value in config.items() if value is not None})
+
+
+def _merged(base: RunConfig, given: Mapping[str, Any]) -> RunConfig:
+    """The base with what is given; looks at nothing else, since every call of a graph pays for this."""
+    changed: dict[str, Any] = {}
+    free = {}
+    for key in given:
+        if key in _POSITIVE:
+            changed[key] = _positive(given, key)
+        elif key in _REPLACING:
+            changed[key] = given[key]
+        elif key not in _KNOWN:
+            free[key] = given[key]
+    if tags := _tags(given):
+        changed["tags"] = tuple(dict.fromkeys((*base.tags, *tags)))
+    if metadata := {k: v for k, v in _mapping(given, "metadata").items() if k not in _TASK_METADATA}:
+        changed["metadata"] = {**base.metadata, **metadata}
+    if configurable := {**_mapping(given, "configurable"), **free}:
+        changed["configurable"] = {**base.configurable, **configurable}
+    # As `dataclasses.replace` does, at a third of the price.
+    merged = object.__new__(RunConfig)
+    merged.__dict__.update(base.__dict__, **changed)
+    return merged
 
 
 def _check_keys(config: Mapping[str, Any]) -> None:
+    if config.keys() <= _KNOWN_KEYS:
+        return
     for key in config:
         if not isinstance(key, str):
             raise TypeError(f"config keys must be strings, got {key!r}")
@@ -167,15 +182,8 @@ def _tags(config: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(tags)
 
 
-def _given(config: Mapping[str, Any], key: str, otherwise: Any) -> Any:
-    value = config.get(key)
-    return otherwise if value is None else value
-
-
-def _positive(config: Mapping[str, Any], key: str, otherwise: Any) -> Any:
-    value = config.get(key)
-    if value is None:
-        return otherwise
+def _positive(config: Mapping[str, Any], key: str) -> int:
+    value = config[key]
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"config[{key!r}] must be a whole number of at least 1, got {value!r}")
     if value < 1:

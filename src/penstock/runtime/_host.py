@@ -27,11 +27,12 @@ from threading import get_ident
 from typing import Any, Protocol
 
 import anyio
+import anyio.lowlevel
 
 from ..config import RunConfig
 from ..errors import NodeCancelledError, RunCancelledError
 from ..streams import Merger, Projector, StreamRequest
-from ..streams._backend import loop_poster, spawn_host
+from ..streams._backend import loop_poster, new_scope, spawn_host
 from ..types import Send
 from ._events import EventView
 from ._failure import plain_error, strip_own_frames, without_cancellation
@@ -50,9 +51,9 @@ NOTHING_SHOWN = StreamRequest(modes=frozenset())
 SLOW_END = 10.0
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)  # not frozen: its fields would cost two microseconds to set, of the sixty of a first chunk
 class Call:
-    """One call of a graph, checked: everything a run needs.
+    """One call of a graph, checked: everything a run needs. Never changed.
 
     Attributes:
         program: the graph.
@@ -123,6 +124,7 @@ class Job(Protocol):
     """What a host runs: a graph's run, or anything else that is shown while it runs."""
 
     draining: bool
+    around_deadline: bool
 
     @property
     def remote(self) -> bool: ...
@@ -141,6 +143,32 @@ class Startable(Protocol):
     @property
     def context(self) -> contextvars.Context: ...
     def open(self, *, hosted: bool, merger: Merger | None = None) -> Job: ...
+
+
+class _End:
+    """An event that most runs reach before anybody waits for it: one is made for whoever does."""
+
+    __slots__ = ("_event", "_set")
+
+    def __init__(self) -> None:
+        self._set = False
+        self._event: anyio.Event | None = None
+
+    def is_set(self) -> bool:
+        return self._set
+
+    def set(self) -> None:
+        self._set = True
+        if self._event is not None:
+            self._event.set()
+
+    async def wait(self) -> None:
+        if self._set:
+            await anyio.lowlevel.checkpoint()
+            return
+        if self._event is None:
+            self._event = anyio.Event()
+        await self._event.wait()
 
 
 class HostedRun:
@@ -181,7 +209,7 @@ class HostedRun:
         self.abandoned = False
         self.draining = False
         self.scope: anyio.CancelScope
-        self.ended: anyio.Event
+        self.ended = _End()
         self.post: Callable[[Callable[[], object]], None]
         self.thread_id = 0
 
@@ -190,8 +218,7 @@ class HostedRun:
         call = self.call
         assert call is not None
         self.thread_id = get_ident()
-        self.scope = anyio.CancelScope()
-        self.ended = anyio.Event()
+        self.scope = new_scope()
         if call.request is not None:
             self.merger = Merger(call.request.high_water_mark)
         self.post = loop_poster() if self.merger is None else self.merger.post
@@ -206,6 +233,8 @@ class HostedRun:
     def start(self) -> None:
         """Start the host in the background, in the caller's context."""
         assert self.call is not None
+        assert self.graph_run is not None
+        self.graph_run.around_deadline = False  # nothing is around a task of its own
         spawn_host(self.main, "penstock run", self.call.context.copy())
 
     async def main(self) -> None:

@@ -141,6 +141,7 @@ class GraphRun:
         "_threads",
         "aborted",
         "around",
+        "around_deadline",
         "behind",
         "clock",
         "config",
@@ -222,6 +223,7 @@ class GraphRun:
         self.draining: bool = False
         self.aborted: bool = False
         self.deadline: float = math.inf
+        self.around_deadline: bool = True  # whether a deadline can be around it
         self.wrote: bool = False
         self.around: Around = around
         self.identity: Mapping[str, Any] = identity or {}
@@ -275,7 +277,7 @@ class GraphRun:
                 feed.close()
 
     async def _execute(self) -> Any:
-        if self.feeds:
+        if self.feeds and self.around_deadline:
             self.deadline = anyio.current_effective_deadline()
         try:
             await self._enter()
@@ -307,11 +309,13 @@ class GraphRun:
 
     async def _enter(self) -> None:
         program = self.program
-        self.values = {k: v for k, c in program.channels.items() if (v := c.initial()) is not MISSING}
-        changes = reduce_writes(program.channels, self.values, ((START, k, v) for k, v in self.writes))
+        self.values = {k: v for k, c in program.starting if (v := c.initial()) is not MISSING}
+        changes = reduce_writes(program.channels, self.values, [(START, k, v) for k, v in self.writes])
         self._change(changes)
-        goto = [target for target in self.goto if isinstance(target, str)]
-        sends = [target for target in self.goto if not isinstance(target, str)]
+        goto: list[str] = []
+        sends: list[Any] = []
+        for target in self.goto:
+            (goto if isinstance(target, str) else sends).append(target)
         if program.entry.branches:
             spec = NodeSpec(START, BodyKind.INLINE, lambda _i, _a: None, Reader(), program.entry, (START,))
             attempt = Attempt(Task(self, Planned(spec), 0, dict(self.writes)), 1)
@@ -327,7 +331,8 @@ class GraphRun:
                 await self._end(attempt)  # noqa: ASYNC102 - shields what it awaits
         self._show_state(changes)
         advance(program, self.frontier, Outcome(START, (), program.entry, goto, sends))
-        await self._barrier()
+        if self._unsettled():
+            await self._barrier()
 
     async def _route_entry(self, attempt: Attempt) -> tuple[list[str], list[Any]]:
         """Where the routers behind the start lead."""
@@ -368,7 +373,8 @@ class GraphRun:
             self._change(changes)
             # A superstep that only lets a key be forgotten has written nothing.
             self._show_state(changes if not program.forgetful else {k for o in outcomes for k, _ in o.writes})
-            await self._barrier()
+            if self._unsettled():
+                await self._barrier()
             if self.pace is not None:
                 self.pace.after_step()
 
@@ -394,14 +400,15 @@ class GraphRun:
     def _change(self, changes: dict[str, Any]) -> None:
         if not changes:
             return
-        known = len(self.values)
-        self.values.update(changes)
-        if len(self.values) > known:  # shown in the schema's order
-            self.values = {k: self.values[k] for k in self.program.channels if k in self.values}
+        values = self.values
+        known = len(values)
+        values.update(changes)
+        if len(values) > known and len(values) > 1:  # shown in the schema's order
+            self.values = values = {k: values[k] for k in self.program.channels if k in values}
         self.wrote = self.wrote or self._has_output(changes)
         for key, value in changes.items():
             if value is MISSING:
-                del self.values[key]
+                del values[key]
 
     def _has_output(self, changes: dict[str, Any]) -> bool:
         keys = self._output_keys
@@ -410,6 +417,13 @@ class GraphRun:
     def _show_state(self, written: Collection[str]) -> None:
         for feed in self.feeds:
             feed.state(self.values, written)
+
+    def _unsettled(self) -> bool:
+        """Whether `_barrier` would wait: asked first, because a coroutine costs twice as much."""
+        for feed in self.feeds:  # noqa: SIM110 - a generator costs as much as the coroutine
+            if feed.pending:
+                return True
+        return False
 
     async def _barrier(self) -> None:
         """Everything of this superstep is in the stream before anything of the next."""

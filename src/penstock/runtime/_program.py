@@ -182,8 +182,12 @@ class Program:
         # Looked up once per superstep: only channels that start with a value, or forget one.
         forgetful = tuple((k, c) for k, c in self.channels.items() if c.forgets)
         object.__setattr__(self, "forgetful", forgetful)
+        starting = tuple((k, c) for k, c in self.channels.items() if type(c).initial is not Channel.initial)
+        object.__setattr__(self, "starting", starting)
 
     forgetful: tuple[tuple[str, Channel[Any]], ...] = field(init=False, repr=False, compare=False, default=())
+
+    starting: tuple[tuple[str, Channel[Any]], ...] = field(init=False, repr=False, compare=False, default=())
 
     @property
     def keys(self) -> Collection[str]:

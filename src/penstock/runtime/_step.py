@@ -70,8 +70,10 @@ class Outcome(NamedTuple):
 
 def plan(program: Program, frontier: Frontier) -> list[Planned]:
     """The tasks of the next superstep, in task order; empties what it takes from the frontier."""
-    tasks = [Planned(program.nodes[s.node], s, i) for i, s in enumerate(frontier.sends)]
     nodes = frontier.nodes
+    if len(nodes) == 1 and not frontier.sends:  # the common step
+        return [Planned(program.nodes[nodes.pop()])]
+    tasks = [Planned(program.nodes[s.node], s, i) for i, s in enumerate(frontier.sends)]
     if not nodes and not tasks:
         nodes, frontier.deferred = frontier.deferred, set()
         for name in nodes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import math
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from threading import get_ident
@@ -66,6 +67,7 @@ class WatchedRun:
         self._merger = merger
         self._outer = call.around.span
         self.draining = False
+        self.around_deadline = True
         self.remote = call.parent is not None and call.parent.task.run.thread_id != get_ident()
         self.behind: list[Port] = []
         self._throttle = Throttle()
@@ -75,7 +77,8 @@ class WatchedRun:
     async def execute(self) -> Any:
         """Make the call; returns what it returns."""
         call = self._call
-        self._throttle = throttle = Throttle(anyio.current_effective_deadline())
+        deadline = anyio.current_effective_deadline() if self.around_deadline else math.inf
+        self._throttle = throttle = Throttle(deadline)
         self._adopt(self._port)
         ground = Ground(self._outer, (*call.around.observers, call.view), self)
         context = call.context.copy()

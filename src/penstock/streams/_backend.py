@@ -18,6 +18,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+import anyio
+
 if TYPE_CHECKING:
     import asyncio
 
@@ -25,6 +27,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 # asyncio keeps only weak references to tasks: a host that nobody awaits would vanish at the next collection.
 _hosts: set[asyncio.Task[Any]] = set()
+
+# The class of cancel scopes on each library; the key is whether that is trio.
+_scope_kinds: dict[bool, type[anyio.CancelScope]] = {}
 
 
 def on_trio() -> bool:
@@ -43,9 +48,10 @@ def in_event_loop() -> bool:
 
 
 def _running_loop() -> asyncio.AbstractEventLoop:
-    import asyncio
-
-    return asyncio.get_running_loop()
+    try:
+        return sys.modules["asyncio"].get_running_loop()  # type: ignore[no-any-return]
+    except KeyError:
+        raise RuntimeError("no running event loop") from None
 
 
 class Wakeup(Protocol):
@@ -71,6 +77,27 @@ class _Future:
         return self._future
 
 
+def new_scope() -> anyio.CancelScope:
+    """A cancel scope without a deadline, made directly: `anyio.CancelScope()` spends a microsecond on a search."""
+    trio = on_trio()
+    kind = _scope_kinds.get(trio)
+    if kind is None:
+        kind = _scope_kinds[trio] = type(anyio.CancelScope())
+    return kind()
+
+
+def loop_tools() -> tuple[
+    Callable[[Callable[[], object]], None],
+    Callable[[], Wakeup],
+    Callable[[], float],
+]:
+    """`loop_poster`, `wakeup_maker` and `loop_clock` in one: a stream needs all of them."""
+    if on_trio():
+        return loop_poster(), wakeup_maker(), loop_clock()
+    loop = _running_loop()
+    return _asyncio_poster(loop), functools.partial(_Future, loop), loop.time
+
+
 def wakeup_maker() -> Callable[[], Wakeup]:
     """What makes wakeups for tasks of the current loop.
 
@@ -85,15 +112,16 @@ def spawn_host(main: Callable[[], Coroutine[Any, Any, None]], name: str, context
     if on_trio():
         sys.modules["trio"].lowlevel.spawn_system_task(main, name=name, context=context)
         return
-    import asyncio
-
-    loop = asyncio.get_running_loop()
     # asyncio.Task in the context, rather than create_task(context=): works on 3.10, and is never eager, so no
     # code of the user's runs before the caller's next await.
-    task = context.run(lambda: asyncio.Task(main(), loop=loop, name=name))
+    task = context.run(_asyncio_task, main(), name)
     _hosts.add(task)
     # In an empty context, or the set would keep the caller's context alive.
     task.add_done_callback(_hosts.discard, context=contextvars.Context())
+
+
+def _asyncio_task(coro: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+    return sys.modules["asyncio"].Task(coro, loop=_running_loop(), name=name)  # type: ignore[no-any-return]
 
 
 def loop_poster() -> Callable[[Callable[[], object]], None]:
@@ -113,7 +141,10 @@ def loop_poster() -> Callable[[Callable[[], object]], None]:
                 raise RuntimeError("the event loop has ended") from error
 
         return post_trio
-    loop = _running_loop()
+    return _asyncio_poster(_running_loop())
+
+
+def _asyncio_poster(loop: asyncio.AbstractEventLoop) -> Callable[[Callable[[], object]], None]:
     empty = contextvars.Context()
 
     def post_asyncio(fn: Callable[[], object]) -> None:

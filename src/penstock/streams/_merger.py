@@ -46,7 +46,7 @@ from anyio import from_thread
 
 from ..errors import StreamClosedError, StreamOverflowError
 from ..types import Overflow
-from ._backend import Wakeup, in_event_loop, loop_clock, loop_poster, wakeup_maker
+from ._backend import Wakeup, in_event_loop, loop_poster, loop_tools
 
 # How many full producers the stream holds before their items wait in lanes.
 STREAM_MARKS = 4
@@ -142,9 +142,10 @@ class Merger:
         self.ports: set[Port] = set()
         self.lock: threading.Lock = threading.Lock()
         self.thread_id: int = get_ident()
-        self.post: Callable[[Callable[[], object]], None] = loop_poster()
-        self.new_wakeup: Callable[[], Wakeup] = wakeup_maker()
-        self.now: Callable[[], float] = loop_clock()
+        self.post: Callable[[Callable[[], object]], None]
+        self.new_wakeup: Callable[[], Wakeup]
+        self.now: Callable[[], float]
+        self.post, self.new_wakeup, self.now = loop_tools()
         self._ring: deque[Port] = deque()
         self._ready: Callable[[], object]
         self._asked_at = -1
@@ -251,7 +252,7 @@ class Merger:
         A consumer that has given up waiting since, on a timeout, has asked nevertheless: one that always gives up
         at once would never get anything.
         """
-        if self._has_asked and not self.buffered:
+        if self._asked_at == self.taken and not self.stream and not self.in_lanes:
             await anyio.lowlevel.checkpoint()
             return
         while not self.closed:
