@@ -859,7 +859,10 @@ def test_a11_with_a_sync_node(backend_id: str) -> None:
 
     run_on(backend_id, main)
     assert seen == ["started", "ended"]
-    assert not [t for t in threading.enumerate() if "AnyIO worker" in t.name and t.is_alive() and not t.daemon]
+    for thread in threading.enumerate():
+        if "AnyIO worker" in thread.name and not thread.daemon:
+            thread.join(10)  # anyio has told it to stop, and does not wait for it
+            assert not thread.is_alive()
 
 
 def test_a11_with_a_reader_in_a_background_task(backend_id: str) -> None:
