@@ -312,8 +312,10 @@ class GraphRun:
         self.values = {k: v for k, c in program.starting if (v := c.initial()) is not MISSING}
         changes = reduce_writes(program.channels, self.values, [(START, k, v) for k, v in self.writes])
         self._change(changes)
-        goto = [target for target in self.goto if isinstance(target, str)]
-        sends = [target for target in self.goto if not isinstance(target, str)]
+        goto: list[str] = []
+        sends: list[Any] = []
+        for target in self.goto:
+            (goto if isinstance(target, str) else sends).append(target)
         if program.entry.branches:
             spec = NodeSpec(START, BodyKind.INLINE, lambda _i, _a: None, Reader(), program.entry, (START,))
             attempt = Attempt(Task(self, Planned(spec), 0, dict(self.writes)), 1)
