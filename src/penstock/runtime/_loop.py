@@ -25,11 +25,12 @@ import math
 import random
 import sys
 from collections import deque
-from collections.abc import Awaitable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from threading import get_ident
 from typing import Any
 
 import anyio
+from anyio.abc import TaskGroup
 
 from ..channels import MISSING, LastValue, reduce_writes
 from ..config import RunConfig
@@ -45,7 +46,8 @@ from ..errors import (
 )
 from ..managed import StepProgress
 from ..streams import Feed, Merger, Port, Projector, Throttle
-from ..streams._backend import native_cancel_requested
+from ..streams._backend import native_cancel_requested, on_trio
+from ..streams._throttle import go_on
 from ..types import Command, Namespace, Send
 from ._body import call_body
 from ._failure import attach_others, describe_failure, plain_error, without_cancellation
@@ -315,7 +317,10 @@ class GraphRun:
         goto: list[str] = []
         sends: list[Any] = []
         for target in self.goto:
-            (goto if isinstance(target, str) else sends).append(target)
+            if isinstance(target, str):
+                goto.append(target)
+            else:
+                sends.append(target)
         if program.entry.branches:
             spec = NodeSpec(START, BodyKind.INLINE, lambda _i, _a: None, Reader(), program.entry, (START,))
             attempt = Attempt(Task(self, Planned(spec), 0, dict(self.writes)), 1)
@@ -459,10 +464,13 @@ class GraphRun:
         group_run = _GroupRun(self, tasks)
         try:
             async with anyio.create_task_group() as group:
-                group_run.scope = group.cancel_scope
-                for index, task in enumerate(tasks):
-                    holds_slot = task.spec.subgraph is None and await self.acquire_slot()
-                    group.start_soon(group_run.run, index, holds_slot, name=f"penstock node {task.name}")
+                group_run.group = group
+                if self._slots is None and not on_trio():
+                    group_run.start(0, group_run.run_in_turn)
+                else:
+                    for index, task in enumerate(tasks):
+                        holds_slot = task.spec.subgraph is None and await self.acquire_slot()
+                        group_run.start(index, group_run.run, index, holds_slot)
         except anyio.get_cancelled_exc_class():  # noqa: ASYNC103 - our own scope was cancelled
             # A node's error, or one raised by its cleanup, must not get lost behind a cancellation.
             if not group_run.failures:
@@ -579,7 +587,10 @@ class GraphRun:
     async def _attempt(self, attempt: Attempt) -> Outcome:
         task = attempt.task
         spec = task.spec
-        value = await self._within_timeout(attempt)
+        try:
+            value = await self._within_timeout(attempt)
+        except ParentCommand as up:  # from a graph inside this node, for this graph
+            value = Command(update=up.command.update, goto=up.command.goto)
         writes, goto, sends = read_result(self.program, task.name, value)
         if spec.kind.is_generator:
             writes = self._last_of_each(writes)
@@ -587,7 +598,8 @@ class GraphRun:
             attempt.writes = writes
             more_goto, more_sends = await self._route(attempt, writes)
             goto, sends = [*goto, *more_goto], [*sends, *more_sends]
-        await self._settle(attempt)
+        if attempt.ports or attempt.children or self.feeds:
+            await self._settle(attempt)
         if self.shows_messages and not spec.kind.is_generator:
             writes = show_messages(attempt, writes)
         if attempt.span is not None:
@@ -598,7 +610,9 @@ class GraphRun:
             if not spec.kind.is_generator:  # a generator's updates were shown as it yielded them
                 feed.updated(task, writes)
             feed.ended(self.step, task, writes, None, attempt.number)
-            if feed.pending:  # hold on to the slot, so that of many sends only so many run ahead of the reader
+            # Hold on to the slot, so that of many sends only so many run ahead of the reader. Without one the superstep
+            # waits for all of them at once.
+            if attempt.holds_slot and feed.pending:
                 await feed.flush()
         return Outcome(task.name, writes, spec.exits, goto, sends)
 
@@ -643,23 +657,19 @@ class GraphRun:
     def _within_timeout(self, attempt: Attempt) -> Awaitable[Any]:
         task = attempt.task
         seconds = task.spec.timeout if task.send is None or task.send.timeout is None else task.send.timeout
-        return self._call(attempt) if seconds is None else self._timed(attempt, seconds)
+        return self._begin(attempt) if seconds is None else self._timed(attempt, seconds)
 
     async def _timed(self, attempt: Attempt, seconds: float) -> Any:
         with anyio.CancelScope(deadline=anyio.current_time() + seconds) as scope:
             attempt.throttle.limit(scope)
-            return await self._call(attempt)
+            return await self._begin(attempt)
         raise NodeTimeoutError(attempt.task.name, seconds)
 
-    async def _call(self, attempt: Attempt) -> Any:
+    def _begin(self, attempt: Attempt) -> Awaitable[Any]:
         spec = attempt.task.spec
-        try:
-            if spec.subgraph is None:
-                return await call_body(attempt, spec.kind, spec.body, attempt.input())
-            return await self._call_subgraph(attempt, spec.subgraph)
-        except ParentCommand as up:  # from a graph inside this node, for this graph
-            command = up.command
-            return Command(update=command.update, goto=command.goto)
+        if spec.subgraph is None:
+            return call_body(attempt, spec.kind, spec.body, attempt.input())
+        return self._call_subgraph(attempt, spec.subgraph)
 
     async def _call_subgraph(self, attempt: Attempt, program: Program) -> Any:
         nested = GraphRun(
@@ -711,7 +721,7 @@ class GraphRun:
 class _GroupRun:
     """The tasks of one superstep that run side by side, and what becomes of them."""
 
-    __slots__ = ("failures", "handovers", "outcomes", "run_", "scope", "tasks")
+    __slots__ = ("failures", "group", "handovers", "outcomes", "run_", "tasks")
 
     def __init__(self, run: GraphRun, tasks: Sequence[Task]) -> None:
         self.run_ = run
@@ -719,9 +729,43 @@ class _GroupRun:
         self.outcomes: list[Outcome | None] = [None] * len(tasks)
         self.failures: list[tuple[str, BaseException]] = []
         self.handovers: list[ParentCommand] = []
-        self.scope: anyio.CancelScope
+        self.group: TaskGroup
 
-    async def run(self, index: int, holds_slot: bool) -> None:
+    def start(self, index: int, run: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
+        """Start a task for one of the nodes, or for that one and those behind it."""
+        self.group.start_soon(run, *args, name=f"penstock node {self.tasks[index].name}")
+
+    async def run_in_turn(self) -> None:
+        """Run one after another, up to the first that suspends; each of the others then gets a task of its own.
+
+        Nodes that never suspend have nothing to run side by side with, and a task is half of what a node costs.
+        asyncio begins tasks in order, so all nodes have begun before the first goes on; on trio, which shuffles them,
+        one could be cancelled by the failure of another before it has begun.
+        """
+        begun = self._begin_in_turn()
+        if begun is not None:
+            await go_on(*begun)
+
+    def _begin_in_turn(self) -> tuple[Coroutine[Any, Any, None], Any] | None:
+        """The first that suspends, and what it waits for."""
+        # The reader is woken behind them: what a node writes that has not begun yet must not come a streak later.
+        held = [feed for feed in self.run_.feeds if feed.hold_reader()]
+        try:
+            for index in range(len(self.tasks)):
+                running = self.run(index)
+                try:
+                    waits_for = running.send(None)
+                except StopIteration:
+                    continue
+                for other in range(index + 1, len(self.tasks)):
+                    self.start(other, self.run, other)
+                return running, waits_for
+            return None
+        finally:
+            for feed in held:
+                feed.free_reader()
+
+    async def run(self, index: int, holds_slot: bool = False) -> None:
         """Run one of the tasks; raises nothing but cancellation."""
         task = self.tasks[index]
         try:
@@ -746,7 +790,7 @@ class _GroupRun:
             self.failures.append((task.name, error))
         else:  # KeyboardInterrupt, SystemExit: first in line
             self.failures.insert(0, (task.name, error))
-        self.scope.cancel()
+        self.group.cancel_scope.cancel()
         self.run_.abort()
 
 

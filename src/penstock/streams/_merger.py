@@ -229,6 +229,17 @@ class Merger:
         if self.asking:
             self._ready()
 
+    def hold_reader(self) -> bool:
+        """Do not wake the consumer before `free_reader`, within one turn of the loop; False if it is not waiting."""
+        held, self.asking = self.asking, False
+        return held
+
+    def free_reader(self) -> None:
+        """Wake the consumer, which is waiting, if there is something for it."""
+        self.asking = True
+        if self.stream or self.closed:
+            self._ready()
+
     # ---------------------------------------------------------------- producers
 
     @property

@@ -267,6 +267,14 @@ class Feed:
         """Wait while this graph run's own chunks are over the mark."""
         await self._port
 
+    def hold_reader(self) -> bool:
+        """Do not wake the reader until `free_reader`; False if it would not be woken anyway."""
+        return not self.remote and self._merger.hold_reader()
+
+    def free_reader(self) -> None:
+        """Wake the reader if there is something for it."""
+        self._merger.free_reader()
+
     @property
     def pending(self) -> bool:
         """Whether `flush` would wait."""

@@ -211,6 +211,29 @@ def _drive(
         value = error = waits_for = None  # no cycle from an exception through this frame back to it
 
 
+@types.coroutine
+def go_on(coro: Coroutine[Any, Any, T], waits_for: Any) -> Generator[Any, Any, T]:
+    """Go on with a coroutine that was begun by hand, with `send(None)`, which gave what it waits for."""
+    value: Any = None
+    error: BaseException | None = None
+    try:
+        while True:
+            try:
+                value = yield waits_for
+            except GeneratorExit:
+                coro.close()
+                raise
+            except BaseException as raised:  # noqa: ASYNC103 - thrown into the coroutine
+                error = raised
+            try:
+                waits_for = coro.send(value) if error is None else coro.throw(error)
+            except StopIteration as stop:
+                return stop.value  # type: ignore[no-any-return]
+            error = None
+    finally:
+        value = error = waits_for = None  # no cycle from an exception through this frame back to it
+
+
 @functools.cache
 def _drive_on_trio() -> Any:
     return interruptible(_drive)
