@@ -16,21 +16,27 @@ Example:
 
 from __future__ import annotations
 
-from ..config import RunnableConfig
-from ._again import RunnableRetry, RunnableWithFallbacks
-from ._function import RunnableLambda
-from ._parallel import RunnableAssign, RunnableParallel, RunnablePassthrough
-from ._parsers import JsonOutputParser, StrOutputParser
-from ._prompts import (
-    ChatPromptTemplate,
-    ChatPromptValue,
-    MessagesPlaceholder,
-    PromptTemplate,
-    StringPromptValue,
-)
-from ._runnable import Composable, Runnable
-from ._sequence import RunnableSequence
-from ._stream import ChainStream
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ._composable import Composable
+
+if TYPE_CHECKING:
+    from ..config import RunnableConfig
+    from ._again import RunnableRetry, RunnableWithFallbacks
+    from ._function import RunnableLambda
+    from ._parallel import RunnableAssign, RunnableParallel, RunnablePassthrough
+    from ._parsers import JsonOutputParser, StrOutputParser
+    from ._prompts import (
+        ChatPromptTemplate,
+        ChatPromptValue,
+        MessagesPlaceholder,
+        PromptTemplate,
+        StringPromptValue,
+    )
+    from ._runnable import Runnable
+    from ._sequence import RunnableSequence
+    from ._stream import ChainStream
 
 __all__ = [
     "ChainStream",
@@ -52,3 +58,36 @@ __all__ = [
     "StrOutputParser",
     "StringPromptValue",
 ]
+
+# Where the names above come from. Loaded when one is asked for: a graph needs `Composable` only, and the others are a
+# tenth of what its import would cost.
+_HOMES = {
+    "..config": ("RunnableConfig",),
+    "._again": ("RunnableRetry", "RunnableWithFallbacks"),
+    "._function": ("RunnableLambda",),
+    "._parallel": ("RunnableAssign", "RunnableParallel", "RunnablePassthrough"),
+    "._parsers": ("JsonOutputParser", "StrOutputParser"),
+    "._prompts": (
+        "ChatPromptTemplate",
+        "ChatPromptValue",
+        "MessagesPlaceholder",
+        "PromptTemplate",
+        "StringPromptValue",
+    ),
+    "._runnable": ("Runnable",),
+    "._sequence": ("RunnableSequence",),
+    "._stream": ("ChainStream",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(home, __name__), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -13,9 +13,10 @@ from ..runtime import retry_delay
 from ..runtime._spans import relinked
 from ..types import RetryPolicy
 from ._coerce import as_step
+from ._composable import InputT, OutputT
 from ._config import Config, add_configs, for_steps
 from ._flow import Once, close, read_whole
-from ._runnable import InputT, OutputT, Runnable
+from ._runnable import Runnable
 
 
 class _Attempts(Runnable[InputT, OutputT]):

@@ -15,9 +15,10 @@ from ..errors import NotAStepError
 from ..messages import BaseMessage
 from ..runtime._foreign import INTEGRATION, bridge
 from ..runtime._spans import callbacks_by_hand, look_around
+from ._composable import Composable
 from ._config import Config, add_configs
 from ._flow import close, read_whole
-from ._runnable import Composable, Runnable
+from ._runnable import Runnable
 
 _short = Repr()
 _short.maxstring = _short.maxother = 80

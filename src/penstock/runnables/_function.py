@@ -15,9 +15,10 @@ from ..errors import NotAStepError
 from ..runtime import Span
 from ..runtime._blocking import run_blocking
 from ..runtime._spans import inside, link_span, look_around
+from ._composable import Composable, InputT, OutputT
 from ._config import Config, add_configs, for_function, for_steps
 from ._flow import Once, close, read_whole
-from ._runnable import Composable, InputT, OutputT, Runnable
+from ._runnable import Runnable
 from ._thread import ThreadPlace, in_thread
 
 GivenT = TypeVar("GivenT")

@@ -13,10 +13,11 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from ..errors import NotAStepError
 from ..runtime._spans import relinked
 from ._coerce import as_step
+from ._composable import InputT
 from ._config import Config, for_steps
 from ._flow import Pieces, add_up, at_once, close
 from ._function import RunnableLambda
-from ._runnable import InputT, Runnable
+from ._runnable import Runnable
 
 
 class RunnableParallel(Runnable[InputT, dict[str, Any]]):

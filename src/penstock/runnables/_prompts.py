@@ -11,9 +11,10 @@ from typing_extensions import Self
 from ..errors import PromptError
 from ..messages import BaseMessage, HumanMessage, coerce_message, coerce_messages, is_message
 from ..runtime import SpanKind
+from ._composable import OutputT
 from ._config import Config
 from ._observed import call_observed
-from ._runnable import OutputT, Runnable
+from ._runnable import Runnable
 from ._template import Template, read_values
 
 

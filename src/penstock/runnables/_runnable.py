@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from anyio.abc import TaskGroup
 from typing_extensions import Self, Unpack
@@ -17,6 +17,7 @@ from ..runtime._events import EventOptions
 from ..runtime._spans import linked, look_around, open_span
 from ..runtime._work import stream_events
 from ..types import StreamEvent
+from ._composable import Composable, InputT, OutputT
 from ._config import NOTHING, Config, add_configs, check_config, for_steps
 from ._flow import Once, add_up, at_once, close, read_whole
 from ._observed import compute_observed, pieces_observed
@@ -24,74 +25,6 @@ from ._stream import ChainStream, relay
 
 if TYPE_CHECKING:
     from ._again import RunnableRetry, RunnableWithFallbacks
-
-InputT = TypeVar("InputT")
-OutputT = TypeVar("OutputT")
-NextT = TypeVar("NextT")
-
-
-class Composable(Generic[InputT, OutputT]):
-    """Whatever `|` makes a chain of: a base class that has nothing but that operator.
-
-    Beside one of these, a step may also be a function, plain, async or a generator; a dict of steps, which run at the
-    same time; or an object with `ainvoke`, such as LangChain's.
-
-    Example:
-        ```python
-        from penstock.runnables import RunnableSequence
-        from penstock.testing import ScriptedChatModel
-
-        chain = ScriptedChatModel(["Four"]) | (lambda answer: answer.text.upper())
-        assert isinstance(chain, RunnableSequence)
-        assert chain.invoke("2 + 2?") == "FOUR"
-        ```
-    """
-
-    __slots__ = ()
-
-    @overload
-    def __or__(self, other: Composable[Any, NextT]) -> Runnable[InputT, NextT]: ...
-    @overload
-    def __or__(self, other: Mapping[str, Any]) -> Runnable[InputT, dict[str, Any]]: ...
-    @overload
-    def __or__(self, other: Callable[[Any], AsyncIterator[NextT]]) -> Runnable[InputT, NextT]: ...
-    @overload
-    def __or__(self, other: Callable[[Any], Awaitable[NextT]]) -> Runnable[InputT, NextT]: ...
-    @overload
-    def __or__(self, other: Callable[[Any], NextT]) -> Runnable[InputT, NextT]: ...
-    @overload
-    def __or__(self, other: Any) -> Runnable[InputT, Any]: ...
-    def __or__(self, other: Any) -> Runnable[InputT, Any]:
-        """This step, and then another one.
-
-        Args:
-            other: the step that gets what this one gives.
-
-        Raises:
-            NotAStepError: it is nothing that can be a step; it is a `TypeError`.
-        """
-        from ._sequence import RunnableSequence
-
-        return RunnableSequence(self, other)
-
-    @overload
-    def __ror__(self, other: Mapping[str, Any]) -> Runnable[Any, OutputT]: ...
-    @overload
-    def __ror__(self, other: Callable[[NextT], Any]) -> Runnable[NextT, OutputT]: ...
-    @overload
-    def __ror__(self, other: Any) -> Runnable[Any, OutputT]: ...
-    def __ror__(self, other: Any) -> Runnable[Any, OutputT]:
-        """A dict or a function, and then this step.
-
-        Args:
-            other: the step that gives this one its input.
-
-        Raises:
-            NotAStepError: it is nothing that can be a step; it is a `TypeError`.
-        """
-        from ._sequence import RunnableSequence
-
-        return RunnableSequence(other, self)
 
 
 class Runnable(Composable[InputT, OutputT], ABC):

@@ -9,9 +9,10 @@ from anyio.abc import TaskGroup
 
 from ..runtime._spans import relinked
 from ._coerce import as_step
+from ._composable import InputT, OutputT
 from ._config import Config, for_steps
 from ._flow import close
-from ._runnable import InputT, OutputT, Runnable
+from ._runnable import Runnable
 
 
 class RunnableSequence(Runnable[InputT, OutputT]):

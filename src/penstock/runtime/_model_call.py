@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Collection, Iterable, Iterator, Mapping
 from dataclasses import is_dataclass
 from typing import Any
-from uuid import uuid4
 
 from ..config._scope import maybe_scope
 from ..constants import TAG_NOSTREAM
-from ..messages import is_message
 from ..streams import DONE
 from ..types import StreamMode
 from ._emitter import Emitter, Receipts
@@ -245,6 +243,8 @@ def show_messages(attempt: Attempt, writes: Writes) -> Writes:
 
 def _messages_in(value: object) -> Iterator[Any]:
     """The messages of one key's value: itself, or the items of a list."""
+    from ..messages import is_message  # not before a graph has any: the messages are a tenth of what an import costs
+
     for one in value if isinstance(value, (list, tuple)) else (value,):
         if is_message(one) and getattr(one, "type", None) != "remove":
             yield one
@@ -259,6 +259,10 @@ def _with_ids(value: Any) -> Any:
 
 
 def _with_id(value: Any) -> Any:
+    from uuid import uuid4
+
+    from ..messages import is_message
+
     if not is_message(value) or value.id is not None:
         return value
     return value.model_copy(update={"id": str(uuid4())})
