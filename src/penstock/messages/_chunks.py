@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import groupby
 from typing import Any, ClassVar, Literal, TypeVar
 
 from typing_extensions import Self
@@ -292,6 +293,36 @@ def _restored(cls: type[M], state: Mapping[str, Any]) -> M:
     return message
 
 
+def _join_texts(chunks: list[C]) -> list[C]:
+    """Add up neighbours that hold nothing but text, at once: a token then costs a third less to add up."""
+    joined: list[C] = []
+    for plain, group in groupby(chunks, _is_plain_text):
+        run: list[Any] = list(group)
+        if not plain or len(run) == 1:
+            joined += run
+            continue
+        whole = run[0] + run[1]
+        whole.content = "".join([chunk.content for chunk in run])
+        whole.id = next((chunk.id for chunk in run if chunk.id is not None), None)
+        whole.name = next((chunk.name for chunk in run if chunk.name is not None), None)
+        joined.append(whole)
+    return joined
+
+
+def _is_plain_text(chunk: Any) -> bool:
+    return (
+        chunk.__class__ is AIMessageChunk
+        and chunk.content.__class__ is str
+        and not chunk._tool_call_chunks
+        and not chunk.usage_metadata
+        and not chunk._additional_kwargs
+        and not chunk._response_metadata
+        and not chunk.chunk_position
+        and chunk._tool_calls is None
+        and chunk._invalid_tool_calls is None
+    )
+
+
 def sum_chunks(chunks: Iterable[C]) -> C:
     """Add up all chunks of one message; for a long message much faster than adding one after the other.
 
@@ -314,6 +345,7 @@ def sum_chunks(chunks: Iterable[C]) -> C:
     level = list(chunks)
     if not level:
         raise MessageError("sum_chunks got no chunks; expected at least one")
+    level = _join_texts(level)
     try:
         # Neighbours first: each character is copied log(n) times instead of n times.
         while len(level) > 1:

@@ -454,7 +454,8 @@ class ChatModel(Composable[MessagesLike, AIMessage], ABC):
         return message
 
     async def _ask(self, call: ModelCall, messages: list[BaseMessage], settings: CallSettings) -> AIMessage:
-        whole = None if call.wanted else await self.answer_whole(messages, **settings.options)
+        wanted = call.wanted
+        whole = None if wanted else await self.answer_whole(messages, **settings.options)
         if whole is not None:
             whole.id = whole.id or f"run-{uuid4()}"
             return whole
@@ -462,7 +463,7 @@ class ChatModel(Composable[MessagesLike, AIMessage], ABC):
         source = self._pieces(messages, settings)
         try:
             async for piece in source:
-                if call.wanted:
+                if wanted:
                     await call.emit(piece, whole=not isinstance(piece, AIMessageChunk))
                 if isinstance(piece, AIMessageChunk):
                     pieces.append(piece)
@@ -480,10 +481,11 @@ class ChatModel(Composable[MessagesLike, AIMessage], ABC):
         pieces: list[AIMessageChunk] = []
         whole: AIMessage | None = None
         source = self._pieces(messages, settings)
+        heard = call.heard
         try:
             await call.begun
             async for piece in source if call.span is None else StepsInside(call.span, source):
-                if call.heard:
+                if heard:
                     await call.emit(piece, whole=not isinstance(piece, AIMessageChunk))
                 if isinstance(piece, AIMessageChunk):
                     pieces.append(piece)
