@@ -591,6 +591,9 @@ class Port:
         return bool(self._events or self._gates)
 
     def __await__(self) -> Generator[Any, Any, None]:
+        # The first half of what `pressed` asks. Said twice: nearly every write that is awaited ends here.
+        if not self.lane and self.unread + self.in_inbox < self.mark:
+            return _NO_WAIT  # type: ignore[no-any-return]
         return self._relieved().__await__() if self.pressed else _NO_WAIT
 
     async def _relieved(self) -> None:
@@ -802,6 +805,9 @@ class RemotePort(Port):
         if self.merger.standing_still:
             return False
         return self.clock is None or not self.clock.over
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        return self._relieved().__await__() if self.pressed else _NO_WAIT
 
     @property
     def pending(self) -> bool:
