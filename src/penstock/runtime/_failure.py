@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from ..errors import add_note
+from ..streams._backend import cancelled_class
 
 if TYPE_CHECKING:
     from ._task import Task
@@ -65,7 +66,7 @@ def is_cancellation(error: BaseException) -> bool:
 
 def without_cancellation(error: BaseException) -> BaseException | None:
     """What is left of an exception when the loop's cancellation is taken out of it; None if that was all."""
-    cancelled = anyio.get_cancelled_exc_class()  # noqa: ASYNC118 - split() needs the class
+    cancelled = cancelled_class()
     if isinstance(error, cancelled):
         return None
     if isinstance(error, BaseExceptionGroup):

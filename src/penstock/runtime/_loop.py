@@ -521,7 +521,10 @@ class GraphRun:
                 except Exception as error:
                     problem = plain_error(error)
                 finally:
-                    await self._end(attempt)  # noqa: ASYNC102 - shields what it awaits
+                    if attempt.children:
+                        await self._end(attempt)  # noqa: ASYNC102 - shields what it awaits
+                    else:
+                        self._close_attempt(attempt)
                     holds_slot = attempt.holds_slot
                 if attempt.aborted and isinstance(problem, StreamClosedError):
                     # Its thread was told so by the writer, because the run is being cancelled: that is what it is.
@@ -548,10 +551,14 @@ class GraphRun:
             if attempt.children:
                 await self._end_children(attempt)
         finally:
-            for port in attempt.ports:
-                if port.merger.has_inbox and not self.remote:
-                    port.merger.drain_inbox()
-            attempt.close()
+            self._close_attempt(attempt)
+
+    def _close_attempt(self, attempt: Attempt) -> None:
+        self.live.discard(attempt)
+        for port in attempt.ports:
+            if port.merger.has_inbox and not self.remote:
+                port.merger.drain_inbox()
+        attempt.close()
 
     async def _end_children(self, attempt: Attempt) -> None:
         native: BaseException | None = None
@@ -706,8 +713,11 @@ class GraphRun:
         progress = StepProgress(self.step, self.config.recursion_limit)
         goto: list[str] = []
         sends: list[Any] = []
+        last = len(task.spec.exits.branches) - 1
         for index, branch in enumerate(task.spec.exits.branches):
-            seen = branch.reader.read(values, progress)
+            # The last may have the copy that was made above: another one of a wide state is a fifth of its superstep.
+            spare = writes and index == last and branch.reader.is_whole
+            seen = values if spare else branch.reader.read(values, progress)
             if attempt.span is None:
                 chosen = await call_body(attempt, branch.kind, branch.body, seen)
             else:

@@ -52,6 +52,11 @@ class Reader:
     managed: tuple[tuple[str, type[ManagedValue]], ...] = ()
     build: Callable[[dict[str, Any]], Any] | None = None
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether what it reads is a plain copy of everything."""
+        return self.keys is None and self.build is None and not self.managed
+
     def read(self, values: Mapping[str, Any], progress: StepProgress) -> Any:
         """The node's input, in a container of its own."""
         keys = self.keys

@@ -86,6 +86,15 @@ def new_scope() -> anyio.CancelScope:
     return kind()
 
 
+def cancelled_class() -> type[BaseException]:
+    """`anyio.get_cancelled_exc_class()`, in a third of its time; RuntimeError outside of an event loop."""
+    trio = sys.modules.get("trio")
+    if trio is not None and trio.lowlevel.in_trio_run():
+        return trio.Cancelled  # type: ignore[no-any-return]
+    _running_loop()
+    return sys.modules["asyncio"].CancelledError  # type: ignore[no-any-return]
+
+
 def loop_tools() -> tuple[
     Callable[[Callable[[], object]], None],
     Callable[[], Wakeup],
