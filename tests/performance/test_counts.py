@@ -19,7 +19,9 @@ import anyio.lowlevel
 import pytest
 from typing_extensions import TypedDict
 
-from penstock.graph import START, StateGraph
+from penstock.channels import LastValue, reduce_writes
+from penstock.graph import END, START, StateGraph
+from penstock.runtime._program import Reader
 from penstock.streams import Feed, Merger, Port, no_writer
 from penstock.types import StreamMode
 from tests.support import collect
@@ -119,6 +121,39 @@ async def test_nodes_side_by_side_start_a_task_each(nodes: int) -> None:
     assert await tasks_of(graph([quiet] * nodes).astream({"log": []})) == nodes
 
 
+async def hasty(state: State) -> dict[str, Any]:  # noqa: ASYNC124 - that it awaits nothing is the point
+    return {"log": ["hasty"]}
+
+
+@pytest.mark.backends("asyncio")
+@pytest.mark.parametrize(
+    ("nodes", "tasks"),
+    [
+        ([hasty] * 20, 1),
+        ([hasty, hasty, quiet, hasty], 2),  # that of the first three, and one for the last
+        ([quiet, hasty, hasty, hasty], 4),
+    ],
+)
+async def test_nodes_that_never_suspend_share_a_task(nodes: list[Any], tasks: int) -> None:
+    assert await tasks_of(graph(nodes).astream({"log": []})) == tasks
+
+
+@pytest.mark.backends("asyncio")
+async def test_all_nodes_begin_before_the_first_that_suspends_goes_on() -> None:
+    seen = []
+
+    def node(name: str) -> Any:
+        async def run(state: State) -> None:
+            seen.append(f"{name} begins")
+            await anyio.lowlevel.checkpoint()
+            seen.append(f"{name} goes on")
+
+        return run
+
+    await collect(graph([node("a"), node("b"), node("c")]).astream({}))
+    assert seen == [f"{name} {what}" for what in ("begins", "goes on") for name in "abc"]
+
+
 @pytest.mark.backends("asyncio")
 async def test_a_subgraph_starts_no_task_of_its_own() -> None:
     assert await tasks_of(nested(quiet, 5).astream({"log": []}, subgraphs=True)) == 0
@@ -157,6 +192,13 @@ async def test_a_reader_of_a_firehose_lets_others_run_and_not_too_often() -> Non
     assert chunks // STREAK - 1 <= turns <= chunks // STREAK + 20
 
 
+async def test_a_first_chunk_costs_three_turns() -> None:
+    """The run's task begins, its first superstep runs, the reader wakes."""
+    run = graph([hasty]).astream({"log": []})
+    assert await turns_of(run.__anext__()) <= 4  # who counts may have a turn before
+    await run.aclose()
+
+
 # -------------------------------------------------------------------- hops
 
 
@@ -184,6 +226,40 @@ async def test_a_suspension_of_a_node_goes_through_few_frames() -> None:
 
     await collect(graph([node]).astream({}))
     assert len(frames) <= 10, frames
+
+
+# -------------------------------------------------------------------- what has nothing to do with it
+
+
+def test_a_superstep_asks_only_the_keys_that_were_written() -> None:
+    plain: dict[str, Any] = {f"k{i}": LastValue(int) for i in range(50)}
+    asked: list[str] = []
+
+    class Counting(dict[str, Any]):
+        def __getitem__(self, key: str) -> Any:
+            asked.append(key)
+            return super().__getitem__(key)
+
+    for step in range(3):
+        changes = reduce_writes(Counting(plain), dict.fromkeys(plain, 0), [("node", "k7", step)])
+        assert changes == {"k7": step}
+    assert asked == ["k7"] * 3
+
+
+async def test_a_router_behind_a_write_makes_one_copy_of_the_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads = Calls(monkeypatch, Reader, "read")
+
+    async def node(state: State) -> dict[str, Any]:  # noqa: ASYNC124
+        return {"log": ["node"]}
+
+    def router(state: State) -> str:
+        assert state["log"] == ["node"]
+        return END
+
+    builder = StateGraph(State).add_node("node", node).add_edge(START, "node")
+    builder.add_conditional_edges("node", router, [END])
+    await builder.compile().ainvoke({"log": []})
+    assert len(reads) == 1  # for the node
 
 
 # -------------------------------------------------------------------- what nobody asked for
@@ -258,6 +334,8 @@ SELDOM_NEEDED = {
     "langsmith",
     "openai",
     "penstock.integrations",
+    "pathlib",
+    "penstock.messages",
     "penstock.models",
     "penstock.prebuilt",
     "penstock.testing",
@@ -284,4 +362,8 @@ def test_importing_what_a_first_program_needs_loads_no_event_loop_and_no_extra()
     given = "anyio, anyio.abc, anyio.from_thread, anyio.lowlevel, anyio.to_thread"
     loaded = modules_after("from penstock.graph import END, START, StateGraph", given=given)
     assert not loaded & SELDOM_NEEDED
-    assert sum(name.startswith("penstock") for name in loaded) <= 90  # 78 when this was written
+    assert {name for name in loaded if name.startswith("penstock.runnables")} == {
+        "penstock.runnables",
+        "penstock.runnables._composable",
+    }
+    assert sum(name.startswith("penstock") for name in loaded) <= 65  # 56 when this was written
