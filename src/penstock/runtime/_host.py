@@ -97,10 +97,11 @@ class Call:
                 self.view.merger, wrap = merger, self.view.wrap
             projectors.insert(0, Projector(self.request, merger, namespace, wrap))
             pace = Pace(merger, self.run_ahead)
-        known = {projector.merger for projector in projectors}
-        # Of the views around a call that is none of a graph: it has no attempt that knows them.
-        others = [o for o in self.around.observers if isinstance(o, EventView) and o.merger not in known]
-        projectors += [Projector(NOTHING_SHOWN, view.merger, namespace, view.wrap) for view in others]
+        if self.around.observers:
+            known = {projector.merger for projector in projectors}
+            # Of the views around a call that is none of a graph: it has no attempt that knows them.
+            others = [o for o in self.around.observers if isinstance(o, EventView) and o.merger not in known]
+            projectors += [Projector(NOTHING_SHOWN, view.merger, namespace, view.wrap) for view in others]
         return GraphRun(
             self.program,
             self.writes,

@@ -80,10 +80,10 @@ class IdSource:
     __slots__ = ("_last",)
 
     def __init__(self) -> None:
-        self._last = random.getrandbits(128)
+        self._last = -1  # most runs never need one
 
     def next(self) -> str:
-        self._last = (self._last + 1) % (1 << 128)
+        self._last = random.getrandbits(128) if self._last < 0 else (self._last + 1) % (1 << 128)
         h = f"{self._last:032x}"
         return f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}"
 
@@ -203,8 +203,9 @@ class GraphRun:
         self.namespace: Namespace = namespace
         feeds = [p.feed(namespace, program, shown_keys) for p in projectors]
         self.feeds: tuple[Feed, ...] = tuple([f for f in feeds if f is not None])
-        self.shows_messages: bool = any(f.messages for f in self.feeds)
-        self.shows_tasks: bool = any(f.tasks for f in self.feeds)
+        # Lists: a generator would cost as much as the rest of these lines, for one stream at most times.
+        self.shows_messages: bool = any([f.messages for f in self.feeds])  # noqa: C419
+        self.shows_tasks: bool = any([f.tasks for f in self.feeds])  # noqa: C419
         self.parent: Attempt | None = parent
         self.context: contextvars.Context = context
         self.hosted: bool = hosted

@@ -110,7 +110,7 @@ class Feed:
         if self._keys is not None and self._keys.issuperset(graph.keys):
             self._keys = None
         self._wanted: dict[str, bool] = {}
-        asked = request.modes | request.printed
+        asked = request.modes | request.printed if request.printed else request.modes
         self.values: bool = "values" in asked
         self.updates: bool = "updates" in asked
         self.tasks: bool = "tasks" in asked or "debug" in asked
