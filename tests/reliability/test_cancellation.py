@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import operator
 import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Annotated, Any
 
 import anyio
 import pytest
 from anyio import from_thread
+from typing_extensions import TypedDict
 
+from penstock.errors import NodeCancelledError
+from penstock.graph import START, StateGraph
 from penstock.types import RetryPolicy
 from tests.support import ExpectedNoise, Recorder, checkpoints, collect, shortly
 
@@ -400,6 +404,30 @@ async def test_b15_timeout(way: str) -> None:
     task = asyncio.current_task()
     assert task is not None
     assert task.cancelling() == 0
+
+
+class Items(TypedDict):
+    items: Annotated[list[str], operator.add]
+
+
+@natively
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="until Python 3.11 a task does not know that it was cancelled")
+async def test_b15_a_node_that_cancels_its_own_task_and_ends_fails_by_its_name() -> None:
+    async def cancels_itself(state: Any) -> dict[str, Any]:  # noqa: ASYNC124 - that it awaits nothing is the point
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        return {"items": ["a"]}
+
+    async def waits(state: Any) -> dict[str, Any]:
+        await checkpoints(3)
+        return {"items": ["b"]}
+
+    builder: Any = StateGraph(Items)
+    builder.add_node("a", cancels_itself).add_edge(START, "a")
+    builder.add_node("b", waits).add_edge(START, "b")
+    with pytest.raises(NodeCancelledError, match="node 'a' was cancelled, but not by its run"):
+        await builder.compile().ainvoke({"items": []})
 
 
 # --- 16: a web server's client goes away -----------------------------------------------------------------

@@ -42,6 +42,21 @@ async def start(graph: Any, how: str) -> None:
 HOWS = pytest.mark.parametrize("how", ["bare", "strict", "ainvoke", "sync"])
 
 
+async def test_c39_nodes_that_do_not_wait_keep_their_variables_to_themselves() -> None:
+    """They may share a task, and must not notice."""
+    seen: list[Any] = []
+
+    async def note(state: State) -> None:  # noqa: ASYNC124 - that it awaits nothing is the point
+        seen.append(var.get())
+        var.set("a node's")
+
+    builder: Any = StateGraph(State)
+    for name in "abc":
+        builder.add_node(name, note).add_edge(START, name)
+    await builder.compile().ainvoke({"n": 1})
+    assert seen == ["unset", "unset", "unset"]
+
+
 @HOWS
 @pytest.mark.parametrize("shape", [in_a_row, side_by_side])
 async def test_c39_from_caller_to_node_to_child_task_to_thread_and_never_back(how: str, shape: Any) -> None:

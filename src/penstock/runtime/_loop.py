@@ -780,7 +780,10 @@ class _GroupRun:
         """Run one of the tasks; raises nothing but cancellation."""
         task = self.tasks[index]
         try:
-            self.outcomes[index] = await self.run_._task(task, self.run_._perform(task, holds_slot, spawned=True))
+            outcome = await self.run_._task(task, self.run_._perform(task, holds_slot, spawned=True))
+            if native_cancel_requested():  # by the node itself, at its end: it would hit the others, and silently
+                await anyio.lowlevel.checkpoint()
+            self.outcomes[index] = outcome
         except GeneratorExit:
             raise
         except BaseException as raised:  # noqa: ASYNC103 - recorded, and raised by the loop
