@@ -309,6 +309,8 @@ async def test_a_worker_thread_blocks_at_the_mark(new_merger: NewMerger) -> None
             group.start_soon(anyio.to_thread.run_sync, produce)
             while merger.buffered < 4:
                 await merger.wait()
+            while len(written) < 4:  # the thread has let go of the fourth, and may not have noted it yet
+                await anyio.lowlevel.checkpoint()
             await anyio.sleep(0.01)
             assert len(written) == 4
             assert merger.buffered == 4
