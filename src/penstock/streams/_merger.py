@@ -172,7 +172,8 @@ class Merger:
         if item is _TICKET:
             item = port.kept.popleft()
             self.tickets -= 1
-        if self._ring and len(stream) <= self._refill_at:
+        # Also at the moment when its port is below the mark again, or that would stay pressed by the rest of its lane.
+        if self._ring and (len(stream) <= self._refill_at or (unread == port.mark - 1 and port.lane)):
             self._refill()
         if unread <= port.low and (port._events or port._gates):
             port.release()
