@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from ..errors import add_note
+from ..errors import NodeCancelledError, add_note
 from ..streams._backend import cancelled_class
 
 if TYPE_CHECKING:
@@ -29,6 +29,16 @@ def describe_failure(error: BaseException, task: Task, attempt: int) -> None:
     if not described:
         place = "|".join(task.run.namespace) or "the root graph"
         add_note(error, f"Node {task.name!r} in {place}, superstep {task.step}, attempt {attempt}")
+
+
+def stray_cancellation(task: Task) -> NodeCancelledError:
+    """The error of a node that was cancelled although nobody cancels its run."""
+    error = NodeCancelledError(
+        f"node {task.name!r} was cancelled, but not by its run: it awaited something that was cancelled, or its task "
+        "was cancelled from outside"
+    )
+    describe_failure(error, task, task.attempt)
+    return error
 
 
 def attach_others(failures: Sequence[tuple[str, BaseException]]) -> BaseException:

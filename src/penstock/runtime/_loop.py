@@ -11,7 +11,7 @@ nothing it sets leaks, and no task has to be started, which is most of what a su
 several tasks opens a task group for them.
 
 Errors never meet the task group, which would wrap them: a task records its error and cancels the group's scope,
-and `_run_group` raises the first one recorded afterwards, as itself.
+and `run_group` raises the first one recorded afterwards, as itself.
 
 A native cancellation that nobody asked for (a node awaited a future that was cancelled, or somebody cancelled the
 node's task) would end the run without a word.  It is told from a real one by asking who is being cancelled: a
@@ -25,12 +25,11 @@ import math
 import random
 import sys
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from threading import get_ident
 from typing import Any
 
 import anyio
-from anyio.abc import TaskGroup
 
 from ..channels import MISSING, LastValue, reduce_writes
 from ..config import RunConfig
@@ -38,7 +37,6 @@ from ..constants import START
 from ..errors import (
     GraphRecursionError,
     InvalidUpdateError,
-    NodeCancelledError,
     NodeError,
     NodeTimeoutError,
     StreamClosedError,
@@ -46,11 +44,11 @@ from ..errors import (
 )
 from ..managed import StepProgress
 from ..streams import Feed, Merger, Port, Projector, Throttle
-from ..streams._backend import native_cancel_requested, on_trio
-from ..streams._throttle import go_on
+from ..streams._backend import native_cancel_requested
 from ..types import Command, Namespace, Send
 from ._body import call_body
-from ._failure import attach_others, describe_failure, plain_error, without_cancellation
+from ._failure import describe_failure, plain_error, stray_cancellation
+from ._group import run_group
 from ._model_call import show_messages
 from ._observed import (
     attempt_observed,
@@ -244,6 +242,11 @@ class GraphRun:
             return parent.task.run._slots
         limit = self.config.max_concurrency
         return None if limit is None else anyio.Semaphore(limit)
+
+    @property
+    def has_slots(self) -> bool:
+        """Whether only so many of its nodes may run at once."""
+        return self._slots is not None
 
     async def acquire_slot(self) -> bool:
         """Wait for one of the run's concurrency slots; False if there are none to wait for."""
@@ -444,46 +447,22 @@ class GraphRun:
         # told from a real one only in a task of the node's own.
         if len(tasks) == 1 and (self.hosted or sys.version_info >= (3, 11)):
             return [await self._run_lone(tasks[0])]
-        return await self._run_group(tasks)
+        return await run_group(self, tasks)
 
     async def _run_lone(self, task: Task) -> Outcome:
         holds_slot = task.spec.subgraph is None and await self.acquire_slot()
         try:
-            return await self._task(task, self._perform(task, holds_slot))
+            return await self.perform(task, holds_slot)
         except anyio.get_cancelled_exc_class() as cancelled:
             if self._is_cancelled():
                 raise
-            raise _stray_cancellation(task) from cancelled  # noqa: ASYNC104 - nobody cancelled us
+            raise stray_cancellation(task) from cancelled  # noqa: ASYNC104 - nobody cancelled us
 
     def _is_cancelled(self) -> bool:
         """Whether somebody is cancelling this run: a scope around it or, in its caller's task, the caller."""
         if anyio.current_effective_deadline() == -math.inf:
             return True
         return not self.hosted and native_cancel_requested()
-
-    async def _run_group(self, tasks: Sequence[Task]) -> Sequence[Outcome]:
-        group_run = _GroupRun(self, tasks)
-        try:
-            async with anyio.create_task_group() as group:
-                group_run.group = group
-                if self._slots is None and not on_trio():
-                    group_run.start(0, group_run.run_in_turn)
-                else:
-                    for index, task in enumerate(tasks):
-                        holds_slot = task.spec.subgraph is None and await self.acquire_slot()
-                        group_run.start(index, group_run.run, index, holds_slot)
-        except anyio.get_cancelled_exc_class():  # noqa: ASYNC103 - our own scope was cancelled
-            # A node's error, or one raised by its cleanup, must not get lost behind a cancellation.
-            if not group_run.failures:
-                raise
-        try:
-            if group_run.failures:
-                raise attach_others(group_run.failures)
-            if group_run.handovers:
-                raise group_run.handovers[0]
-        finally:  # no cycle from an error through the frames of this superstep back to it
-            group_run.failures, group_run.handovers = [], []
-        return [outcome for outcome in group_run.outcomes if outcome is not None]  # no failure: none is missing
 
     def abort(self) -> None:
         """The run is being cancelled: open every gate a task could be waiting at."""
@@ -501,7 +480,9 @@ class GraphRun:
 
     # ---------------------------------------------------------------- one task
 
-    def _task(self, task: Task, work: Coroutine[Any, Any, Outcome]) -> Awaitable[Outcome]:
+    def perform(self, task: Task, holds_slot: bool, *, spawned: bool = False) -> Awaitable[Outcome]:
+        """Run a task, with retries and its error handler, seen by whoever observes; gives back its slot."""
+        work = self._perform(task, holds_slot, spawned=spawned)
         return work if self.span is None else observe_task(self, task, work)
 
     async def _perform(
@@ -727,91 +708,3 @@ class GraphRun:
             goto += more_goto
             sends += more_sends
         return goto, sends
-
-
-class _GroupRun:
-    """The tasks of one superstep that run side by side, and what becomes of them."""
-
-    __slots__ = ("failures", "group", "handovers", "outcomes", "run_", "tasks")
-
-    def __init__(self, run: GraphRun, tasks: Sequence[Task]) -> None:
-        self.run_ = run
-        self.tasks = tasks
-        self.outcomes: list[Outcome | None] = [None] * len(tasks)
-        self.failures: list[tuple[str, BaseException]] = []
-        self.handovers: list[ParentCommand] = []
-        self.group: TaskGroup
-
-    def start(self, index: int, run: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
-        """Start a task for one of the nodes, or for that one and those behind it."""
-        self.group.start_soon(run, *args, name=f"penstock node {self.tasks[index].name}")
-
-    async def run_in_turn(self) -> None:
-        """Run one after another, up to the first that suspends; each of the others then gets a task of its own.
-
-        Nodes that never suspend have nothing to run side by side with, and a task is half of what a node costs.
-        asyncio begins tasks in order, so all nodes have begun before the first goes on; on trio, which shuffles them,
-        one could be cancelled by the failure of another before it has begun.
-        """
-        begun = self._begin_in_turn()
-        if begun is not None:
-            await go_on(*begun)
-
-    def _begin_in_turn(self) -> tuple[Coroutine[Any, Any, None], Any] | None:
-        """The first that suspends, and what it waits for."""
-        # The reader is woken behind them: what a node writes that has not begun yet must not come a streak later.
-        held = [feed for feed in self.run_.feeds if feed.hold_reader()]
-        try:
-            for index in range(len(self.tasks)):
-                running = self.run(index)
-                try:
-                    waits_for = running.send(None)
-                except StopIteration:
-                    continue
-                for other in range(index + 1, len(self.tasks)):
-                    self.start(other, self.run, other)
-                return running, waits_for
-            return None
-        finally:
-            for feed in held:
-                feed.free_reader()
-
-    async def run(self, index: int, holds_slot: bool = False) -> None:
-        """Run one of the tasks; raises nothing but cancellation."""
-        task = self.tasks[index]
-        try:
-            outcome = await self.run_._task(task, self.run_._perform(task, holds_slot, spawned=True))
-            if native_cancel_requested():  # by the node itself, at its end: it would hit the others, and silently
-                await anyio.lowlevel.checkpoint()
-            self.outcomes[index] = outcome
-        except GeneratorExit:
-            raise
-        except BaseException as raised:  # noqa: ASYNC103 - recorded, and raised by the loop
-            error = without_cancellation(raised)
-            if error is None:
-                if self.run_.aborted or anyio.current_effective_deadline() == -math.inf:
-                    raise
-                error = _stray_cancellation(task)
-                error.__cause__ = raised
-            self._fail(task, error)
-            del error  # no cycle from the error through this frame back to it
-
-    def _fail(self, task: Task, error: BaseException) -> None:
-        if isinstance(error, ParentCommand):  # no failure: its siblings finish, and an error of theirs comes first
-            self.handovers.append(error)
-            return
-        if isinstance(error, Exception):
-            self.failures.append((task.name, error))
-        else:  # KeyboardInterrupt, SystemExit: first in line
-            self.failures.insert(0, (task.name, error))
-        self.group.cancel_scope.cancel()
-        self.run_.abort()
-
-
-def _stray_cancellation(task: Task) -> NodeCancelledError:
-    error = NodeCancelledError(
-        f"node {task.name!r} was cancelled, but not by its run: it awaited something that was cancelled, or its task "
-        "was cancelled from outside"
-    )
-    describe_failure(error, task, task.attempt)
-    return error
