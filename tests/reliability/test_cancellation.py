@@ -411,7 +411,6 @@ class Items(TypedDict):
 
 
 @natively
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="until Python 3.11 a task does not know that it was cancelled")
 async def test_b15_a_node_that_cancels_its_own_task_and_ends_fails_by_its_name() -> None:
     async def cancels_itself(state: Any) -> dict[str, Any]:  # noqa: ASYNC124 - that it awaits nothing is the point
         task = asyncio.current_task()
@@ -426,7 +425,9 @@ async def test_b15_a_node_that_cancels_its_own_task_and_ends_fails_by_its_name()
     builder: Any = StateGraph(Items)
     builder.add_node("a", cancels_itself).add_edge(START, "a")
     builder.add_node("b", waits).add_edge(START, "b")
-    with pytest.raises(NodeCancelledError, match="node 'a' was cancelled, but not by its run"):
+    # Until Python 3.11 a task does not know that it was cancelled, and the other node is missed instead.
+    name = "a" if sys.version_info >= (3, 11) else "b"
+    with pytest.raises(NodeCancelledError, match=f"node '{name}' was cancelled, but not by its run"):
         await builder.compile().ainvoke({"items": []})
 
 

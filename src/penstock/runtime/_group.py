@@ -41,9 +41,15 @@ async def run_group(run: GraphRun, tasks: Sequence[Task]) -> Sequence[Outcome]:
             raise attach_others(all_of_them.failures)
         if all_of_them.handovers:
             raise all_of_them.handovers[0]
+        return [_outcome(*ended) for ended in zip(tasks, all_of_them.outcomes, strict=True)]
     finally:  # no cycle from an error through the frames of this superstep back to it
         all_of_them.failures, all_of_them.handovers = [], []
-    return [outcome for outcome in all_of_them.outcomes if outcome is not None]  # no failure: none is missing
+
+
+def _outcome(task: Task, outcome: Outcome | None) -> Outcome:
+    if outcome is None:  # by the end of a sibling that had cancelled its own task, which Python 3.10 does not tell
+        raise stray_cancellation(task)
+    return outcome
 
 
 class _Group:
